@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
+#   make              build/wick, build/libwick.a, build/libwick.so
+#   make run          train a tiny model and let it write
+#   make test         all tests; the last line says how many passed
+#   make check        format, layers, sizes; warnings as errors with gcc and clang
+#   make bench        the benchmark programs in build/bench/
+#   make install      PREFIX=/usr/local
+#   make SAN=address  (or undefined, thread) the same under a sanitizer, in build/<SAN>/
+#   make fuzz         fuzz targets in build/fuzz/ (needs clang)
+#
+# CC, CFLAGS, LDFLAGS and BUILD are yours.  What is optional is found by pkg-config
+# and can be left out: make WITH_PCRE2=0 WITH_UTF8PROC=0
+
+VERSION := 0.1.0
+PREFIX  ?= /usr/local
+CFLAGS  ?= -O2 -g
+SAN     ?=
+BUILD   ?= build$(if $(SAN),/$(SAN))
+AR      ?= ar
+
+WARN  := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
+         -Wmissing-prototypes -pedantic $(if $(WERROR),-Werror)
+FLAGS := -std=c11 -D_GNU_SOURCE -DWICK_VERSION='"$(VERSION)"' -Iinclude -fPIC \
+         -fvisibility=hidden -ffp-contract=fast -ffunction-sections -fdata-sections -pthread $(WARN)
+LIBS  := -lm -lpthread
+ifneq ($(SAN),)
+FLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer
+LIBS  += -fsanitize=$(SAN)
+endif
+
+# ---- What is optional --------------------------------------------------------
+
+WITH_PCRE2    ?= $(shell pkg-config --exists libpcre2-8 2>/dev/null && echo 1)
+WITH_UTF8PROC ?= $(shell pkg-config --exists libutf8proc 2>/dev/null && echo 1)
+ifeq ($(WITH_PCRE2),1)
+FLAGS += -DWICK_PCRE2 $(shell pkg-config --cflags libpcre2-8)
+LIBS  += $(shell pkg-config --libs libpcre2-8)
+endif
+ifeq ($(WITH_UTF8PROC),1)
+FLAGS += -DWICK_UTF8PROC $(shell pkg-config --cflags libutf8proc)
+LIBS  += $(shell pkg-config --libs libutf8proc)
+endif
+
+# ---- What there is -----------------------------------------------------------
+
+MACHINE := $(shell $(CC) -dumpmachine)
+SRC     := $(wildcard src/*/*.c)
+OBJ     := $(SRC:%.c=$(BUILD)/obj/%.o)
+
+# The kernels of src/cpu/isa are compiled once for each instruction set.
+KERNELS := $(wildcard src/cpu/isa/*.c)
+ifneq ($(filter x86_64%,$(MACHINE)),)
+ISAS         := base avx2 avx512
+FLAGS_avx2   := -mavx2 -mfma -mf16c
+FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
+OBJ          += $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard src/cpu/x86/*.c))
+else
+ISAS := base
+endif
+OBJ += $(foreach isa,$(ISAS),$(KERNELS:%.c=$(BUILD)/obj/%.$(isa).o))
+
+APP      := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard apps/wick/*.c))
+EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
+BENCHES  := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
+TESTS    := $(patsubst %.c,$(BUILD)/obj/%.o,\
+            $(filter-out tests/fuzz/%,$(wildcard tests/*.c tests/*/*.c)))
+
+.PHONY: all run test check bench install clean fuzz examples tests-objs
+all: $(BUILD)/wick $(BUILD)/libwick.a $(BUILD)/libwick.so
+
+# ---- Rules -------------------------------------------------------------------
+
+# A change of flags rebuilds everything.
+$(BUILD)/flags: force
+	@mkdir -p $(@D)
+	@echo '$(CC) $(FLAGS) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(FLAGS) $(CFLAGS)' > $@
+.PHONY: force
+
+define isa_rule
+$(BUILD)/obj/src/cpu/isa/%.$(1).o: src/cpu/isa/%.c $(BUILD)/flags
+	@mkdir -p $$(@D)
+	$$(CC) $$(FLAGS) $$(CFLAGS) -DISA=$(1) $$(FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+endef
+$(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
+
+$(BUILD)/obj/src/cpu/cpu.o: FLAGS += $(ISAS:%=-DWITH_%)
+$(BUILD)/obj/src/cpu/x86/%.o: FLAGS += $(FLAGS_avx512)
+$(BUILD)/obj/tests/%.o: FLAGS += -Itests
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/libwick.a: $(OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $(OBJ)
+
+$(BUILD)/libwick.so: $(OBJ)
+	$(CC) -shared -Wl,-soname,libwick.so.$(VERSION) -Wl,--gc-sections $(LDFLAGS) $(OBJ) $(LIBS) -o $@
+
+$(BUILD)/wick: $(APP) $(BUILD)/libwick.a
+	$(CC) -Wl,--gc-sections $(LDFLAGS) $(APP) $(BUILD)/libwick.a $(LIBS) -o $@
+
+$(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libwick.a
+	@mkdir -p $(@D)
+	$(CC) -Wl,--gc-sections $(LDFLAGS) $< $(BUILD)/libwick.a $(LIBS) -o $@
+
+$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(BUILD)/libwick.a
+	@mkdir -p $(@D)
+	$(CC) -Wl,--gc-sections $(LDFLAGS) $< $(BUILD)/libwick.a $(LIBS) -o $@
+
+$(BUILD)/tests: $(TESTS) $(BUILD)/libwick.a
+	$(CC) $(LDFLAGS) $(TESTS) $(BUILD)/libwick.a $(LIBS) -o $@
+
+tests-objs: $(TESTS)
+examples: $(EXAMPLES)
+bench: $(BENCHES)
+
+$(BUILD)/demo/model.safetensors: $(BUILD)/train-demo
+	$(BUILD)/train-demo $(BUILD)/demo
+
+$(BUILD)/train-demo: $(BUILD)/obj/apps/demo/demo.o $(BUILD)/libwick.a
+	$(CC) -Wl,--gc-sections $(LDFLAGS) $< $(BUILD)/libwick.a $(LIBS) -o $@
+
+run: $(BUILD)/wick $(BUILD)/demo/model.safetensors
+	$(BUILD)/wick run $(BUILD)/demo "One day, " --echo -n 200 --temperature 0.5
+
+test: all examples $(BUILD)/tests
+	tests/run $(BUILD)
+
+check:
+	tools/check-layers
+	tools/check-size
+	git ls-files '*.c' '*.h' | xargs clang-format --dry-run --Werror
+	$(MAKE) BUILD=$(BUILD)/gcc CC=gcc WERROR=1 all examples bench
+	$(MAKE) BUILD=$(BUILD)/clang CC=clang WERROR=1 all examples bench
+
+# ---- Fuzzing: make fuzz, then build/fuzz/safetensors -max_total_time=600 -------
+
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
+FUZZ    := $(BUILD)/fuzz
+
+fuzz:
+	$(MAKE) BUILD=$(FUZZ)/lib CC=clang SAN=address,undefined \
+		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link -fno-sanitize-recover=undefined' \
+		$(FUZZ)/lib/libwick.a
+	for f in $(FUZZERS); do \
+		clang -std=c11 -D_GNU_SOURCE -Iinclude -Isrc -g -O1 -fsanitize=fuzzer,address,undefined \
+			tests/fuzz/$$f.c $(FUZZ)/lib/libwick.a $(LIBS) -o $(FUZZ)/$$f || exit 1; \
+	done
+
+# ---- Installing ----------------------------------------------------------------
+
+DEST := $(DESTDIR)$(PREFIX)
+
+install: all
+	install -d $(DEST)/bin $(DEST)/include/wick $(DEST)/lib/pkgconfig $(DEST)/lib/cmake/wick \
+		$(DEST)/share/man/man1
+	install $(BUILD)/wick $(DEST)/bin
+	install -m 644 include/wick/* $(DEST)/include/wick
+	install -m 644 $(BUILD)/libwick.a $(DEST)/lib
+	install $(BUILD)/libwick.so $(DEST)/lib/libwick.so.$(VERSION)
+	ln -sf libwick.so.$(VERSION) $(DEST)/lib/libwick.so
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@LIBS@|$(LIBS)|' tools/wick.pc.in \
+		> $(DEST)/lib/pkgconfig/wick.pc
+	sed 's|@LIBS@|$(patsubst -l%,%,$(filter -l%,$(LIBS)))|' tools/wick-config.cmake.in \
+		> $(DEST)/lib/cmake/wick/wick-config.cmake
+	$(BUILD)/wick help man > $(DEST)/share/man/man1/wick.1
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

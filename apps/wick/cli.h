@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* cli.h - what the verbs of the command line share.
+ *
+ * One table of options and one of verbs give parsing, help, completion and the manual
+ * page.  stdout is for data, stderr for talk. */
+#ifndef CLI_H
+#define CLI_H
+
+#include <wick/wick.h>
+
+enum { DONE = 0, FAILED = 1, USAGE = 2, INTERRUPTED = 130 };
+enum { MOST_STOPS = 16, MOST_PLACES = 4096 };
+
+typedef struct { /* what the options say; zero is the default */
+    int64_t     max_tokens, context, threads, top, prompt_length, repeats;
+    double      temperature, top_k, top_p, min_p;
+    double      repeat_penalty, presence_penalty, frequency_penalty;
+    int64_t     seed;
+    const char *tokens, *device, *dtype, *synthetic;
+    const char *stop[MOST_STOPS + 1];
+    bool     echo, ids, all, pieces, no_special, keep_special, json, quiet, verbose, lenient, help;
+    uint64_t given;                 /* a bit for each option of the table */
+    const char *place[MOST_PLACES]; /* what is not an option */
+    int         places;
+} settings;
+
+/* Which verbs take an option. */
+enum {
+    FOR_MODEL = 1,    /* those that load one */
+    FOR_SAMPLING = 2, /* those that choose tokens */
+    FOR_RUN = 4,
+    FOR_LOGITS = 8,
+    FOR_TOKENS = 16, /* tokenize */
+    FOR_BENCH = 32,
+    FOR_JSON = 64,
+    FOR_DETOKENIZE = 128,
+    FOR_ALL = 256
+};
+
+typedef struct {
+    const char *name;   /* "temperature" */
+    char        letter; /* 'n', or 0 */
+    const char *value;  /* what follows, for help: "N"; NULL: nothing does */
+    const char *help;
+    int         verbs; /* FOR_... */
+    size_t      field; /* offset in settings */
+    enum { FLAG, INTEGER, NUMBER, TEXT, TEXTS } kind;
+} option;
+
+typedef struct {
+    const char *name, *arguments, *summary;
+    int         takes; /* FOR_... */
+    int (*run)(settings *s);
+    const char *example[2];
+} verb;
+
+extern const option options[];
+extern const int    option_count;
+extern const verb   verbs[];
+extern const int    verb_count;
+
+bool parse(const verb *v, int argc, char **argv, settings *s); /* false: said why on stderr */
+bool given(const settings *s, const char *name);
+int  usage(const char *format, ...) WK_PRINTF(1, 2); /* says it, and is USAGE */
+
+void print_help(const verb *v); /* NULL: of the program */
+int  help_verb(settings *s);
+int  completion_verb(settings *s);
+
+int run_verb(settings *s);
+int logits_verb(settings *s);
+int tokenize_verb(settings *s);
+int detokenize_verb(settings *s);
+int inspect_verb(settings *s);
+int bench_verb(settings *s);
+int doctor_verb(settings *s);
+
+/* Helpers of several verbs. */
+wk_model *open_model(const settings *s, const char *path);
+char     *read_stdin(void); /* all of it; free() it */
+bool      prompt_tokens(const settings *s, wk_model *m, const char *text, wk_tokens *out);
+void      json_string(const char *text); /* to stdout, quoted */
+int       finish(void);                  /* a pending error to stderr; the exit code */
+
+#endif

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* main.c - the program wick: finds the verb, reads the options, runs it. */
+#include "cli.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const verb verbs[] = {
+    { "run",
+      "[MODEL] [PROMPT]",
+      "continue a text",
+      FOR_MODEL | FOR_SAMPLING | FOR_RUN,
+      run_verb,
+      { "wick run ./Qwen3-0.6B \"The capital of France is\" -n 20 --temperature 0",
+        "cat letter.txt | wick run ./Llama-3.2-1B --echo" } },
+    { "logits",
+      "MODEL [TEXT]",
+      "what the model expects next, as numbers",
+      FOR_MODEL | FOR_LOGITS | FOR_JSON,
+      logits_verb,
+      { "wick logits ./Qwen3-0.6B \"The capital of\" --top 5",
+        "wick logits ./Qwen3-0.6B --tokens 1,2,3 --all --json" } },
+    { "tokenize",
+      "MODEL TEXT",
+      "text to token ids",
+      FOR_TOKENS | FOR_JSON,
+      tokenize_verb,
+      { "wick tokenize ./Qwen3-0.6B \"Hello, world\" --pieces",
+        "wick tokenize tokenizer.json - --json < letter.txt" } },
+    { "detokenize",
+      "MODEL ID...",
+      "token ids to text",
+      FOR_DETOKENIZE,
+      detokenize_verb,
+      { "wick detokenize ./Qwen3-0.6B 9707 11 1879",
+        "wick tokenize M - < a.txt | xargs wick detokenize M" } },
+    { "inspect",
+      "FILE [TENSOR]",
+      "what is in a file of tensors",
+      FOR_JSON,
+      inspect_verb,
+      { "wick inspect model.safetensors", "wick inspect model.safetensors model.norm.weight" } },
+    { "bench",
+      "[MODEL]",
+      "how fast a model runs",
+      FOR_MODEL | FOR_BENCH | FOR_JSON,
+      bench_verb,
+      { "wick bench ./Qwen3-0.6B -p 512 -n 128",
+        "wick bench --synthetic llama-1.1b --dtype bf16 --threads 2" } },
+    { "doctor",
+      "",
+      "what this build and this machine can do",
+      FOR_JSON,
+      doctor_verb,
+      { "wick doctor", "wick doctor --json" } },
+    { "completion",
+      "bash|zsh|fish",
+      "completion for a shell",
+      0,
+      completion_verb,
+      { "wick completion bash > /etc/bash_completion.d/wick",
+        "wick completion fish > ~/.config/fish/completions/wick.fish" } },
+    { "help",
+      "[VERB]",
+      "this text, or that of a verb; \"help man\" is the manual page",
+      0,
+      help_verb,
+      { "wick help run", "wick help man | man -l -" } },
+};
+const int verb_count = sizeof verbs / sizeof verbs[0];
+
+int usage(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("wick: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return USAGE;
+}
+
+/* ---- Helpers of several verbs ------------------------------------------- */
+
+int finish(void)
+{
+    if (wk_error() == WK_ERR_INTERRUPTED) {
+        wk_clear();
+        wk_finish();
+        return INTERRUPTED;
+    }
+    return wk_finish() ? FAILED : DONE;
+}
+
+wk_model *open_model(const settings *s, const char *path)
+{
+    wk_dtype dtype = s->dtype ? wk_dtype_find(s->dtype) : WK_DEFAULT;
+    if (s->dtype && dtype == WK_DEFAULT)
+        wk_fail(WK_ERR_ARGUMENT, "there is no dtype %s: f32, bf16 or f16", s->dtype);
+    if (!path)
+        wk_fail(WK_ERR_ARGUMENT,
+                "no model is given: wick VERB FOLDER, with config.json and weights");
+    return wk_model_open(path, .dtype = dtype, .lenient = s->lenient);
+}
+
+char *read_stdin(void)
+{
+    char  *text = NULL;
+    size_t size = 0, room = 0;
+    for (;;) {
+        if (room - size < 4096) {
+            room = room * 2 + 8192;
+            char *grown = realloc(text, room);
+            if (!grown) {
+                free(text);
+                wk_fail(WK_ERR_MEMORY, "stdin is too large");
+                return NULL;
+            }
+            text = grown;
+        }
+        size_t n = fread(text + size, 1, room - size - 1, stdin);
+        size += n;
+        if (n == 0 || wk_interrupted())
+            break;
+    }
+    text[size] = '\0';
+    return text;
+}
+
+bool prompt_tokens(const settings *s, wk_model *m, const char *text, wk_tokens *out)
+{
+    if (!s->tokens)
+        return wk_encode(out, wk_model_tokenizer(m), text, .no_special = s->no_special);
+    for (const char *p = s->tokens; wk_ok() && *p;) {
+        char *end;
+        long  id = strtol(p, &end, 10);
+        if (end == p || id < 0 || id > INT32_MAX || (*end && *end != ',' && *end != ' '))
+            wk_fail(WK_ERR_ARGUMENT, "--tokens %s: expected ids like 1,2,3", s->tokens);
+        wk_tokens_add(out, (int32_t)id);
+        p = *end ? end + 1 : end;
+    }
+    return wk_ok();
+}
+
+void json_string(const char *text)
+{
+    putchar('"');
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+        if (*p == '"' || *p == '\\')
+            printf("\\%c", *p);
+        else if (*p < 32 || *p == 127)
+            printf("\\u%04x", *p);
+        else
+            putchar(*p);
+    putchar('"');
+}
+
+/* ---- The program -------------------------------------------------------- */
+
+static void on_interrupt(int signal_number)
+{
+    wk_interrupt();
+    signal(signal_number, SIG_DFL); /* a second one ends the program at once */
+}
+
+static const verb *find(const char *name)
+{
+    for (int i = 0; i < verb_count; i++)
+        if (!strcmp(name, verbs[i].name))
+            return &verbs[i];
+    return NULL;
+}
+
+static int prepare(const settings *s)
+{
+    if (s->threads > 0)
+        wk_set_threads((int)s->threads);
+    wk_show_progress(!s->quiet);
+    wk_set_log_level(s->quiet ? 0 : s->verbose ? 2 : 1);
+    if (s->device) {
+        wk_device *d = wk_device_open(s->device);
+        if (!d)
+            return finish();
+        wk_set_default_device(d);
+    }
+    return DONE;
+}
+
+int main(int argc, char **argv)
+{
+    static settings s;
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+        print_help(NULL);
+        return argc < 2 ? USAGE : DONE;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        printf("wick %s\n", wk_version());
+        for (int i = 0; wk_features(i); i++)
+            if (!wk_features(i)->present)
+                printf("without %s\n", wk_features(i)->name);
+        return DONE;
+    }
+    const verb *v = find(argv[1]);
+    if (!v)
+        return usage("there is no verb %s: wick help lists them", argv[1]);
+    if (!parse(v, argc - 2, argv + 2, &s))
+        return USAGE;
+    if (s.help) {
+        print_help(v);
+        return DONE;
+    }
+    signal(SIGINT, on_interrupt);
+    signal(SIGTERM, on_interrupt);
+    int code = prepare(&s);
+    if (code == DONE)
+        code = v->run(&s);
+    if (fflush(stdout) && code == DONE)
+        code = usage("cannot write to stdout"), code = FAILED;
+    return code;
+}

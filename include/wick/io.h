@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* wick/io.h - named tensors in files. */
+#ifndef WICK_IO_H
+#define WICK_IO_H
+
+#include <wick/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* An archive is a file of named tensors, or several files that belong together.  It is
+ * checked from end to end when it is opened, and mapped: getting a tensor reads nothing
+ * and copies nothing, and the tensor outlives the archive.
+ *
+ * path is a .safetensors file, a .safetensors.index.json file, or a folder that holds
+ * model.safetensors or model.safetensors.index.json. */
+typedef struct wk_archive wk_archive;
+
+WK_API wk_archive *wk_archive_open(const char *path);
+WK_API void        wk_archive_free(wk_archive *a);
+
+WK_API int         wk_archive_count(const wk_archive *a);
+WK_API const char *wk_archive_name(const wk_archive *a, int i);  /* in the order of the file */
+WK_API const char *wk_archive_dtype(const wk_archive *a, int i); /* as the file calls it */
+WK_API wk_shape    wk_archive_shape(const wk_archive *a, int i);
+WK_API int         wk_archive_find(const wk_archive *a, const char *name); /* -1: not there */
+
+/* On the CPU.  A tensor that is not there, or of a dtype that has no wk_dtype, is an
+ * error.  Writing to the tensor does not change the file. */
+WK_API wk_tensor *wk_archive_get(const wk_archive *a, const char *name);
+
+/* The text stored under key, NULL if there is none; and key number i, NULL at the end. */
+WK_API const char *wk_archive_metadata(const wk_archive *a, const char *key);
+WK_API const char *wk_archive_metadata_key(const wk_archive *a, int i);
+
+/* Write a safetensors file.  An existing file is replaced only when all is written. */
+typedef struct {
+    const char        *path;
+    int                count;
+    const char *const *names;
+    wk_tensor *const  *tensors;
+    const char *const *metadata; /* key, value, key, value ..., NULL; or NULL */
+    int                end_;     /* set by the macro, so that partial lists do not warn */
+} wk_safetensors_args;
+
+WK_API bool wk_safetensors_save_with(const wk_safetensors_args *args);
+#define wk_safetensors_save(...)                                                                   \
+    wk_safetensors_save_with(&(wk_safetensors_args){ __VA_ARGS__, .end_ = 0 })
+
+#ifdef __cplusplus
+}
+#endif
+#endif

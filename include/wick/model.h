@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* wick/model.h - models from Hugging Face folders: text in, text out.
+ *
+ *     wk_model *m = wk_model_open("Qwen3-0.6B");
+ *     wk_generate(m, "Why is the sky blue?", .max_tokens = 200, .on_text = print_text);
+ *     wk_model_free(m);
+ *     return wk_finish();
+ */
+#ifndef WICK_MODEL_H
+#define WICK_MODEL_H
+
+#include <wick/nn.h>
+#include <wick/text.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Models ------------------------------------------------------------- */
+
+/* A loaded model.  It does not change: threads may share it. */
+typedef struct wk_model wk_model;
+
+typedef struct {
+    const char *path;    /* a folder with config.json, weights and tokenizer.json */
+    wk_dtype    dtype;   /* of the weights; default: as they are stored */
+    wk_device  *device;  /* default: this thread's */
+    bool        lenient; /* accept a config.json with keys that are not understood */
+    bool        train;   /* track the weights, and leave them as they are laid out */
+    const char *config;  /* instead of path: the text of a config.json; weights are random */
+    int         end_;    /* set by the macro, so that partial lists do not warn */
+} wk_model_args;
+
+WK_API wk_model *wk_model_open_with(const wk_model_args *args);
+#define wk_model_open(...) wk_model_open_with(&(wk_model_args){ __VA_ARGS__, .end_ = 0 })
+WK_API void wk_model_free(wk_model *m);
+
+typedef struct {
+    const char *type; /* "llama" */
+    wk_dtype    dtype;
+    int64_t     parameters, bytes; /* of the weights */
+    int64_t     layers, width, heads, kv_heads, head_dim, ffn, vocab, context;
+} wk_model_info;
+
+WK_API wk_model_info       wk_model_describe(const wk_model *m);
+WK_API wk_store           *wk_model_store(const wk_model *m);
+WK_API const wk_tokenizer *wk_model_tokenizer(wk_model *m); /* NULL and an error: it has none */
+WK_API bool                wk_model_is_end(const wk_model *m, int32_t id); /* ends a text */
+
+/* What generation_config.json recommends; greedy if it says nothing of sampling. */
+WK_API wk_sampler_args wk_model_sampling(const wk_model *m);
+
+/* ids [b, t] -> logits [b, t, vocab], all at once and without a cache: for training. */
+WK_API wk_tensor *wk_model_logits(const wk_model *m, wk_tensor *ids);
+
+/* config.json, model.safetensors and what else the model was opened with, into folder. */
+WK_API bool wk_model_save(const wk_model *m, const char *folder);
+
+/* ---- Sessions ----------------------------------------------------------- */
+
+/* One timeline: the tokens so far and what the model keeps of them (the kv cache).
+ * A session is used by one thread at a time. */
+typedef struct wk_session wk_session;
+
+typedef struct {
+    const wk_model *model;
+    int64_t         context; /* most tokens; default: the model's context */
+    int64_t         chunk;   /* tokens of a prompt taken at once; default 512 */
+    int             end_;    /* set by the macro, so that partial lists do not warn */
+} wk_session_args;
+
+WK_API wk_session *wk_session_new_with(const wk_session_args *args);
+#define wk_session_new(...) wk_session_new_with(&(wk_session_args){ __VA_ARGS__, .end_ = 0 })
+WK_API void wk_session_free(wk_session *s);
+
+/* Make the session stand behind these tokens, all there are, computing only what it did
+ * not have yet.  Returns the logits [vocab] (f32) for the next token. */
+WK_API wk_tensor *wk_session_sync(wk_session *s, const int32_t *tokens, int64_t count);
+
+/* One more token. */
+WK_API wk_tensor *wk_session_push(wk_session *s, int32_t token);
+
+/* Several sessions of one model at once, each with tokens to append: logits [n, vocab]. */
+typedef struct {
+    wk_session    *session;
+    const int32_t *tokens;
+    int64_t        count;
+} wk_session_step;
+
+WK_API wk_tensor *wk_session_batch(const wk_session_step *steps, int n);
+
+/* Append tokens and return the logits behind each: [count, vocab]. */
+WK_API wk_tensor *wk_session_all_logits(wk_session *s, const int32_t *tokens, int64_t count);
+
+WK_API int64_t wk_session_length(const wk_session *s);
+WK_API bool    wk_session_rewind(wk_session *s, int64_t length); /* forget what is behind */
+
+/* ---- Generation --------------------------------------------------------- */
+
+typedef struct {
+    int64_t prompt_tokens, new_tokens;
+    double  prompt_seconds, new_seconds;
+    bool    stopped; /* by an end token or a stop string, not by max_tokens */
+} wk_generate_stats;
+
+typedef struct {
+    wk_model          *model;
+    const char        *prompt;
+    const int32_t     *tokens; /* instead of prompt */
+    int64_t            token_count;
+    int64_t            max_tokens; /* default: until the model ends, or its context is full */
+    int64_t            context;    /* as of a session */
+    wk_sampler_args    sampling;   /* default: greedy */
+    const char *const *stop;       /* texts that end it, NULL-terminated; they are not shown */
+    bool               ignore_end; /* go on after a token that ends a text */
+    bool (*on_text)(const char *text, void *user); /* false: stop */
+    bool (*on_token)(int32_t id, void *user);
+    void              *user;
+    wk_generate_stats *stats; /* is filled in */
+    int                end_;  /* set by the macro, so that partial lists do not warn */
+} wk_generate_args;
+
+WK_API bool wk_generate_with(const wk_generate_args *args);
+#define wk_generate(...) wk_generate_with(&(wk_generate_args){ __VA_ARGS__, .end_ = 0 })
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* wick/ops.h - operations on tensors.
+ *
+ * All return a new tensor in the thread's pool, or NULL and an error.  Operands
+ * broadcast as in PyTorch; an axis may be negative, counted from the end.  Shapes
+ * are written [b, t, c]; "[..]" is any number of leading dimensions.
+ *
+ * What takes options is a macro that fills a struct by name,
+ *     wk_sum(x, .over = WK_AXES(0), .keep = true)
+ * and calls the function ..._with, which C++ and other languages call themselves. */
+#ifndef WICK_OPS_H
+#define WICK_OPS_H
+
+#include <wick/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Element by element ------------------------------------------------- */
+
+/* wk_exp(x), wk_relu(x), wk_elu(x, alpha), wk_clamp(x, min, max) ...: the files say what. */
+#define UNARY(name, ...)   WK_API wk_tensor *wk_##name(wk_tensor *x);
+#define SCALAR(name, ...)  WK_API wk_tensor *wk_##name(wk_tensor *x, double a);
+#define SCALAR2(name, ...) WK_API wk_tensor *wk_##name(wk_tensor *x, double a, double b);
+#include <wick/unary.def>
+#define BINARY(name, ...) WK_API wk_tensor *wk_##name(wk_tensor *a, wk_tensor *b);
+#include <wick/binary.def>
+
+WK_API wk_tensor *wk_where(wk_tensor *condition, wk_tensor *yes, wk_tensor *no);
+WK_API wk_tensor *wk_masked_fill(wk_tensor *x, wk_tensor *mask, double value);
+WK_API wk_tensor *wk_lerp(wk_tensor *a, wk_tensor *b, double weight); /* a + weight (b - a) */
+WK_API wk_tensor *wk_cast(wk_tensor *x, wk_dtype dtype); /* x itself, if it has that dtype */
+WK_API wk_tensor *wk_copy(wk_tensor *x);                 /* always a new, contiguous tensor */
+WK_API wk_tensor *wk_contiguous(wk_tensor *x);           /* x itself, if it is contiguous */
+WK_API wk_tensor *wk_to_device(wk_tensor *x, wk_device *device);
+
+/* The gated linear units of transformers: act(gate) * up, in one pass. */
+typedef enum { WK_ACT_NONE, WK_ACT_SILU, WK_ACT_GELU, WK_ACT_GELU_TANH, WK_ACT_RELU } wk_act;
+WK_API wk_tensor *wk_glu(wk_tensor *gate, wk_tensor *up, wk_act act);
+#define wk_swiglu(gate, up) wk_glu((gate), (up), WK_ACT_SILU)
+#define wk_geglu(gate, up)  wk_glu((gate), (up), WK_ACT_GELU)
+
+/* ---- Reductions --------------------------------------------------------- */
+
+typedef struct {
+    wk_tensor *x;
+    wk_shape   over;   /* which axes; default all */
+    bool       keep;   /* leave them in the shape, with length 1 */
+    bool       biased; /* var, std: divide by n instead of n - 1 */
+    double     p;      /* norm: which; default 2; INFINITY is the largest magnitude */
+    int        end_;   /* set by the macro, so that partial lists do not warn */
+} wk_reduce_args;
+
+WK_API wk_tensor *wk_sum_with(const wk_reduce_args *args);
+WK_API wk_tensor *wk_mean_with(const wk_reduce_args *args);
+WK_API wk_tensor *wk_var_with(const wk_reduce_args *args);
+WK_API wk_tensor *wk_std_with(const wk_reduce_args *args);
+WK_API wk_tensor *wk_min_with(const wk_reduce_args *args); /* gradient: shared by ties */
+WK_API wk_tensor *wk_max_with(const wk_reduce_args *args);
+WK_API wk_tensor *wk_prod_with(const wk_reduce_args *args);
+WK_API wk_tensor *wk_any_with(const wk_reduce_args *args); /* bool */
+WK_API wk_tensor *wk_all_with(const wk_reduce_args *args);
+WK_API wk_tensor *wk_logsumexp_with(const wk_reduce_args *args);
+WK_API wk_tensor *wk_norm_with(const wk_reduce_args *args);
+WK_API wk_tensor *wk_argmin_with(
+    const wk_reduce_args *args); /* i64, of the first; one axis or all */
+WK_API wk_tensor *wk_argmax_with(const wk_reduce_args *args);
+#define WK_REDUCE(...)    (&(wk_reduce_args){ __VA_ARGS__, .end_ = 0 })
+#define wk_sum(...)       wk_sum_with(WK_REDUCE(__VA_ARGS__))
+#define wk_mean(...)      wk_mean_with(WK_REDUCE(__VA_ARGS__))
+#define wk_var(...)       wk_var_with(WK_REDUCE(__VA_ARGS__))
+#define wk_std(...)       wk_std_with(WK_REDUCE(__VA_ARGS__))
+#define wk_min(...)       wk_min_with(WK_REDUCE(__VA_ARGS__))
+#define wk_max(...)       wk_max_with(WK_REDUCE(__VA_ARGS__))
+#define wk_prod(...)      wk_prod_with(WK_REDUCE(__VA_ARGS__))
+#define wk_any(...)       wk_any_with(WK_REDUCE(__VA_ARGS__))
+#define wk_all(...)       wk_all_with(WK_REDUCE(__VA_ARGS__))
+#define wk_logsumexp(...) wk_logsumexp_with(WK_REDUCE(__VA_ARGS__))
+#define wk_norm(...)      wk_norm_with(WK_REDUCE(__VA_ARGS__))
+#define wk_argmin(...)    wk_argmin_with(WK_REDUCE(__VA_ARGS__))
+#define wk_argmax(...)    wk_argmax_with(WK_REDUCE(__VA_ARGS__))
+
+WK_API wk_tensor *wk_sum_to(wk_tensor *x, wk_shape shape); /* undo a broadcast from shape */
+WK_API wk_tensor *wk_softmax(wk_tensor *x, int axis);
+WK_API wk_tensor *wk_log_softmax(wk_tensor *x, int axis);
+
+/* ---- Products ----------------------------------------------------------- */
+
+/* [.., m, k] x [.., k, n] -> [.., m, n]; the leading dimensions broadcast.  A vector
+ * on the left is [1, k], on the right [k, 1], and that dimension is then dropped. */
+WK_API wk_tensor *wk_matmul(wk_tensor *a, wk_tensor *b);
+
+/* The parameters of a layer.  They belong to the wk_store they came from, so models
+ * are plain structs of layers: copy them, never free them. */
+typedef struct {
+    wk_tensor *weight, *bias; /* bias may be NULL */
+} wk_layer;
+
+/* x [.., in], weight [out, in] of any dtype, bias [out] -> [.., out], in x's dtype */
+WK_API wk_tensor *wk_linear(wk_tensor *x, wk_layer p);
+
+/* The same plus y [.., out]: the residual connection, without a pass of its own. */
+WK_API wk_tensor *wk_linear_add(wk_tensor *x, wk_layer p, wk_tensor *y);
+
+/* act(x gate^T) * (x up^T): the first half of a gated MLP as one operation. */
+WK_API wk_tensor *wk_linear_glu(wk_tensor *x, wk_layer gate, wk_layer up, wk_act act);
+
+/* The weight in the layout that the device multiplies fastest, for wk_linear* and
+ * wk_embedding alone; every other operation unpacks it.  It may be weight itself. */
+WK_API wk_tensor *wk_pack(wk_tensor *weight);
+
+/* ---- Views: no data is moved, where strides can say it ------------------ */
+
+WK_API wk_tensor *wk_reshape_to(wk_tensor *x, wk_shape shape); /* one dimension may be -1 */
+WK_API wk_tensor *wk_permute_by(wk_tensor *x, wk_shape order);
+WK_API wk_tensor *wk_expand_to(wk_tensor *x, wk_shape shape); /* broadcast; -1 keeps a dimension */
+WK_API wk_tensor *wk_transpose(wk_tensor *x, int axis, int other);
+WK_API wk_tensor *wk_narrow(wk_tensor *x, int axis, int64_t start, int64_t count);
+WK_API wk_tensor *wk_slice(wk_tensor *x, int axis, int64_t start, int64_t stop, int64_t step);
+WK_API wk_tensor *wk_select(wk_tensor *x, int axis, int64_t index); /* drops the axis */
+WK_API wk_tensor *wk_squeeze(wk_tensor *x, int axis);
+WK_API wk_tensor *wk_unsqueeze(wk_tensor *x, int axis);
+WK_API wk_tensor *wk_flatten(wk_tensor *x, int from, int to);
+WK_API wk_tensor *wk_flip_over(wk_tensor *x, wk_shape axes);
+WK_API wk_tensor *wk_diagonal(wk_tensor *x, int axis, int other); /* goes to the end */
+
+/* Pieces of size along the axis, the last one maybe shorter, into out; how many. */
+WK_API int wk_split(wk_tensor *x, int axis, int64_t size, wk_tensor **out, int room);
+
+#define wk_reshape(x, ...) wk_reshape_to((x), WK_SHAPE(__VA_ARGS__))
+#define wk_permute(x, ...) wk_permute_by((x), WK_SHAPE(__VA_ARGS__))
+#define wk_expand(x, ...)  wk_expand_to((x), WK_SHAPE(__VA_ARGS__))
+#define wk_flip(x, ...)    wk_flip_over((x), WK_AXES(__VA_ARGS__))
+
+/* ---- Putting together --------------------------------------------------- */
+
+WK_API wk_tensor *wk_cat_of(int axis, wk_tensor **x, int count);
+WK_API wk_tensor *wk_stack_of(int axis, wk_tensor **x, int count); /* along a new axis */
+#define WK_LIST(...)        (wk_tensor *[]){ __VA_ARGS__ }, WK_LENGTH(__VA_ARGS__)
+#define WK_LENGTH(...)      ((int)(sizeof((wk_tensor *[]){ __VA_ARGS__ }) / sizeof(wk_tensor *)))
+#define wk_cat(axis, ...)   wk_cat_of((axis), WK_LIST(__VA_ARGS__))
+#define wk_stack(axis, ...) wk_stack_of((axis), WK_LIST(__VA_ARGS__))
+
+typedef enum { WK_PAD_CONSTANT, WK_PAD_REFLECT, WK_PAD_REPLICATE, WK_PAD_CIRCULAR } wk_pad_mode;
+
+/* before and after are lengths along the axis; negative ones cut. */
+WK_API wk_tensor *wk_pad(wk_tensor *x, int axis, int64_t before, int64_t after, double value);
+WK_API wk_tensor *wk_pad_by(wk_tensor *x, int axis, int64_t before, int64_t after,
+                            wk_pad_mode mode);
+WK_API wk_tensor *wk_repeat_by(wk_tensor *x, wk_shape times); /* as torch.tile */
+WK_API wk_tensor *wk_repeat_interleave(wk_tensor *x, int axis, int64_t times);
+WK_API wk_tensor *wk_roll(wk_tensor *x, int axis, int64_t shift);
+#define wk_repeat(x, ...) wk_repeat_by((x), WK_SHAPE(__VA_ARGS__))
+
+/* ---- Indexing.  Index tensors are of an integer dtype. ------------------ */
+
+WK_API wk_tensor *wk_gather(wk_tensor *x, int axis, wk_tensor *index);
+WK_API wk_tensor *wk_scatter(wk_tensor *x, int axis, wk_tensor *index, wk_tensor *source);
+WK_API wk_tensor *wk_scatter_add(wk_tensor *x, int axis, wk_tensor *index, wk_tensor *source);
+WK_API wk_tensor *wk_index_select(wk_tensor *x, int axis, wk_tensor *index); /* index [n] */
+WK_API wk_tensor *wk_index_add(wk_tensor *x, int axis, wk_tensor *index, wk_tensor *source);
+
+/* ids [..], weight [v, c] of any dtype -> [.., c], f32 if the weight is quantized */
+WK_API wk_tensor *wk_embedding(wk_tensor *ids, wk_tensor *weight);
+
+/* ---- Normalisation ------------------------------------------------------ */
+
+/* x [.., c] times 1 / sqrt(mean(x^2) + eps) times weight [c] (NULL: 1) */
+WK_API wk_tensor *wk_rms_norm(wk_tensor *x, wk_tensor *weight, double eps);
+
+/* (x - mean) / sqrt(var + eps) over the last dimension; weight and bias [c] or NULL */
+WK_API wk_tensor *wk_layer_norm(wk_tensor *x, wk_layer p, double eps);
+
+/* The same over groups of channels and all that follows: x [b, c, ..], weight, bias [c] */
+WK_API wk_tensor *wk_group_norm(wk_tensor *x, int64_t groups, wk_layer p, double eps);
+
+/* ---- Attention ---------------------------------------------------------- */
+
+/* Rotate x [.., t, d] by angles whose cos and sin are [t, n/2], n <= d: the first n of
+ * each d numbers turn, in pairs (i, i + n/2), or (2i, 2i + 1) with pairs.
+ * Su et al., RoFormer, 2021. */
+WK_API wk_tensor *wk_rope(wk_tensor *x, wk_tensor *cos, wk_tensor *sin, bool pairs);
+
+/* softmax(q k^T scale + mask) v, never forming the matrix of scores.
+ * Dao, FlashAttention-2, 2023. */
+typedef struct {
+    wk_tensor *q;       /* [b, h, t, d] */
+    wk_tensor *k;       /* [b, g, s, d], h a multiple of g: each g serves h / g queries */
+    wk_tensor *v;       /* [b, g, s, e] */
+    wk_tensor *mask;    /* added to the scores, or bool: true is seen; broadcasts to [b, h, t, s] */
+    wk_tensor *slopes;  /* ALiBi: [h], times the key's distance before the query */
+    bool       causal;  /* query i sees keys up to s - t + i */
+    int64_t    window;  /* ... and of those only the last so many; 0: all */
+    double     scale;   /* default 1 / sqrt(d) */
+    double     softcap; /* scores become cap tanh(score / cap); 0: they do not */
+    int        end_;    /* set by the macro, so that partial lists do not warn */
+} wk_attention_args;
+
+WK_API wk_tensor *wk_attention_with(const wk_attention_args *args); /* [b, h, t, e] */
+#define wk_attention(...) wk_attention_with(&(wk_attention_args){ __VA_ARGS__, .end_ = 0 })
+
+/* ---- Losses ------------------------------------------------------------- */
+
+typedef struct {
+    wk_tensor *logits;       /* [.., v] */
+    wk_tensor *target;       /* [..], integers: the right classes */
+    bool       ignore;       /* rows whose target is ... */
+    int64_t    ignore_index; /* ... this do not count (PyTorch's default is -100) */
+    double     label_smoothing;
+    int        end_; /* set by the macro, so that partial lists do not warn */
+} wk_cross_entropy_args;
+
+/* The mean over rows of -log softmax(logits)[target]. */
+WK_API wk_tensor *wk_cross_entropy_with(const wk_cross_entropy_args *args);
+#define wk_cross_entropy(...)                                                                      \
+    wk_cross_entropy_with(&(wk_cross_entropy_args){ __VA_ARGS__, .end_ = 0 })
+
+/* ---- In place: these change dst and return it; nothing is recorded ------ */
+
+WK_API wk_tensor *wk_write(wk_tensor *dst, wk_tensor *src, int axis, int64_t start);
+WK_API wk_tensor *wk_assign(wk_tensor *dst, wk_tensor *src); /* src broadcasts */
+WK_API wk_tensor *wk_fill(wk_tensor *dst, double value);
+WK_API wk_tensor *wk_accumulate(wk_tensor *dst, wk_tensor *src); /* dst += src */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

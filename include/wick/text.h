@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* wick/text.h - text to tokens and back, and the choice of the next token. */
+#ifndef WICK_TEXT_H
+#define WICK_TEXT_H
+
+#include <wick/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Tokenizers --------------------------------------------------------- */
+
+/* What a tokenizer.json of Hugging Face says: normaliser, pre-tokeniser, BPE model,
+ * post-processor, decoder and added tokens.  Immutable: threads may share it. */
+typedef struct wk_tokenizer wk_tokenizer;
+
+/* path is a tokenizer.json, or the folder that holds one. */
+WK_API wk_tokenizer *wk_tokenizer_open(const char *path);
+WK_API wk_tokenizer *wk_tokenizer_parse(const char *name, const char *json, size_t size);
+WK_API void          wk_tokenizer_free(wk_tokenizer *t);
+
+typedef struct { /* growing list; {0} is empty */
+    int32_t *id;
+    size_t   count, room;
+} wk_tokens;
+
+WK_API bool wk_tokens_add(wk_tokens *tokens, int32_t id);
+WK_API void wk_tokens_free(wk_tokens *tokens);
+
+typedef struct {
+    const wk_tokenizer *tokenizer;
+    const char         *text;
+    size_t              size;       /* bytes of text; 0: up to its end */
+    bool                no_special; /* leave out what the post-processor adds: <s> ... */
+    bool                plain;      /* text like "</s>" is text: for what strangers wrote */
+    int                 end_;       /* set by the macro, so that partial lists do not warn */
+} wk_encode_args;
+
+/* Append the tokens of text.  Bytes that are not UTF-8 count as U+FFFD. */
+WK_API bool wk_encode_with(wk_tokens *out, const wk_encode_args *args);
+#define wk_encode(out, ...) wk_encode_with((out), &(wk_encode_args){ __VA_ARGS__, .end_ = 0 })
+
+/* The text of tokens, free() it.  Special tokens are left out unless keep_special. */
+WK_API char *wk_decode(const wk_tokenizer *t, const int32_t *ids, size_t count, bool keep_special);
+
+WK_API int32_t     wk_tokenizer_size(const wk_tokenizer *t);                    /* ids are below */
+WK_API int32_t     wk_tokenizer_find(const wk_tokenizer *t, const char *piece); /* -1: none */
+WK_API const char *wk_tokenizer_piece(const wk_tokenizer *t, int32_t id);       /* NULL: none */
+WK_API bool        wk_tokenizer_is_special(const wk_tokenizer *t, int32_t id);
+
+/* Decoding as tokens arrive.  What comes out is whole UTF-8 characters, and put
+ * together it is what wk_decode() gives. */
+typedef struct wk_detokenizer wk_detokenizer;
+WK_API wk_detokenizer        *wk_detokenizer_new(const wk_tokenizer *t, bool keep_special);
+WK_API void                   wk_detokenizer_free(wk_detokenizer *d);
+/* new text, until the next call; and what was held back */
+WK_API const char            *wk_detokenizer_push(wk_detokenizer *d, int32_t id);
+WK_API const char            *wk_detokenizer_end(wk_detokenizer *d);
+
+/* ---- Sampling ----------------------------------------------------------- */
+
+/* Zero is off, for each: an empty struct is greedy.  They apply in the order of
+ * transformers: penalties, temperature, top_k, top_p, min_p. */
+typedef struct {
+    double   temperature;
+    int32_t  top_k;             /* keep the k likeliest */
+    double   top_p;             /* keep the likeliest that together reach p */
+    double   min_p;             /* keep what has p times the likeliest's probability */
+    double   repeat_penalty;    /* divide positive, multiply negative logits of seen tokens */
+    double   presence_penalty;  /* subtract from seen tokens */
+    double   frequency_penalty; /* subtract for each time a token was seen */
+    int32_t  penalty_last;      /* how far the penalties look back; 0: over everything */
+    uint64_t seed;
+    int      end_; /* set by the macro, so that partial lists do not warn */
+} wk_sampler_args;
+
+typedef struct wk_sampler wk_sampler;
+WK_API wk_sampler        *wk_sampler_new_with(const wk_sampler_args *args);
+#define wk_sampler_new(...) wk_sampler_new_with(&(wk_sampler_args){ __VA_ARGS__, .end_ = 0 })
+WK_API void    wk_sampler_free(wk_sampler *s);
+WK_API bool    wk_sampler_saw(wk_sampler *s, int32_t id); /* a token of the prompt or the answer */
+WK_API int32_t wk_sampler_pick(wk_sampler *s, const float *logits,
+                               int64_t count); /* -1: an error */
+
+/* ---- Stop strings ------------------------------------------------------- */
+
+/* Passes text on, holding back what may be the beginning of a stop string. */
+typedef struct wk_stopper wk_stopper;
+WK_API wk_stopper        *wk_stopper_new(const char *const *stops, int count);
+WK_API void               wk_stopper_free(wk_stopper *s);
+WK_API const char *wk_stopper_push(wk_stopper *s, const char *text); /* what may be shown now */
+WK_API const char *wk_stopper_end(wk_stopper *s);
+WK_API bool        wk_stopper_hit(const wk_stopper *s); /* a stop string has come */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* team.c - the threads that kernels run on.
+ *
+ * One team serves the process.  Its workers wait for a region by spinning for a
+ * short while, so that a chain of small kernels costs a fraction of a microsecond
+ * for each, and then park on a condition variable.  Whoever opens a region while
+ * another one runs does its work alone. */
+#include "base.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* A pause takes 10 to 45 ns: workers park after 40 to 180 us. */
+enum { MAX_THREADS = 256, SPINS = 4000, SPINS_BEFORE_YIELD = 2000 };
+
+#if defined __x86_64__ || defined __i386__
+#define RELAX() __builtin_ia32_pause()
+#elif defined __aarch64__
+#define RELAX() __asm__ volatile("yield")
+#else
+#define RELAX() ((void)0)
+#endif
+
+typedef struct {
+    _Alignas(64) atomic_uint region; /* raised by one for each region it takes part in */
+    atomic_bool    parked;
+    pthread_cond_t wake;
+    pthread_t      thread;
+    unsigned       seen; /* regions it has finished */
+} worker;
+
+static struct {
+    atomic_int      wanted; /* threads asked for, with the caller; 0: not decided */
+    int             size;   /* workers started */
+    bool            stop;
+    pthread_mutex_t lock;  /* for parking, and for error */
+    wk_error_state  error; /* the first one of any worker */
+    wk_region_fn    fn;    /* the region ... */
+    void           *ctx;
+    int             threads;
+    _Alignas(64) atomic_bool busy;    /* ... runs */
+    _Alignas(64) atomic_int running;  /* workers still in it */
+    _Alignas(64) atomic_int met;      /* threads at the barrier ... */
+    _Alignas(64) atomic_uint meeting; /* ... number so and so */
+    worker member[MAX_THREADS - 1];
+} team = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static _Thread_local int region_threads; /* of the region this thread is in; 0: none */
+
+/* ---- How many threads --------------------------------------------------- */
+
+static long read_number(const char *path, const char *format, long *second)
+{
+    long  first = 0;
+    FILE *f = fopen(path, "r");
+    if (f && fscanf(f, format, &first, second) < 1)
+        first = 0;
+    if (f)
+        fclose(f);
+    return first;
+}
+
+/* Physical cores among those this process may use, within its CPU quota. */
+static int usable_cores(void)
+{
+    int cores = 0;
+#if defined __linux__
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (!sched_getaffinity(0, sizeof set, &set))
+        for (int i = 0; i < CPU_SETSIZE; i++) {
+            char path[96];
+            long other = 0;
+            if (!CPU_ISSET(i, &set))
+                continue;
+            snprintf(path, sizeof path,
+                     "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", i);
+            long first = read_number(path, "%ld", &other); /* the lowest of the core's threads */
+            cores += !(first >= 0 && first < i && CPU_ISSET(first, &set));
+        }
+    long period = 0, quota = read_number("/sys/fs/cgroup/cpu.max", "%ld %ld", &period);
+    if (quota > 0 && period > 0 && (quota + period - 1) / period < cores)
+        cores = (int)((quota + period - 1) / period);
+#endif
+    return cores > 0 ? cores : (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+static int clamp_threads(long n) { return n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : (int)n; }
+
+int wk_threads(void)
+{
+    int n = atomic_load_explicit(&team.wanted, memory_order_relaxed);
+    if (!n) {
+        const char *wish = getenv("WICK_THREADS");
+        n = wish ? (int)strtol(wish, NULL, 10) : 0;
+        n = clamp_threads(n > 0 ? n : usable_cores());
+        atomic_store_explicit(&team.wanted, n, memory_order_relaxed);
+    }
+    return n;
+}
+
+void wk_set_threads(int count)
+{
+    atomic_store_explicit(&team.wanted, clamp_threads(count), memory_order_relaxed);
+}
+
+/* ---- Workers ------------------------------------------------------------ */
+
+static void run_part(int thread)
+{
+    region_threads = team.threads;
+    team.fn(team.ctx, thread, team.threads);
+    region_threads = 0;
+}
+
+static void hand_over_error(void)
+{
+    if (wk_ok())
+        return;
+    pthread_mutex_lock(&team.lock);
+    if (team.error.status == WK_OK)
+        wk_error_take(&team.error);
+    pthread_mutex_unlock(&team.lock);
+    wk_clear();
+}
+
+static void wait_for_region(worker *w)
+{
+    for (int i = 0; i < SPINS; i++) {
+        if (atomic_load_explicit(&w->region, memory_order_acquire) != w->seen)
+            return;
+        RELAX();
+    }
+    pthread_mutex_lock(&team.lock);
+    atomic_store(&w->parked, true); /* before the last look at region: call() does the reverse */
+    while (atomic_load(&w->region) == w->seen)
+        pthread_cond_wait(&w->wake, &team.lock);
+    atomic_store(&w->parked, false);
+    pthread_mutex_unlock(&team.lock);
+}
+
+static void call(worker *w)
+{
+    atomic_fetch_add(&w->region, 1);
+    if (!atomic_load(&w->parked))
+        return;
+    pthread_mutex_lock(&team.lock);
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&team.lock);
+}
+
+static void *work(void *arg)
+{
+    worker *w = arg;
+    for (;;) {
+        wait_for_region(w);
+        w->seen++;
+        if (team.stop)
+            return NULL;
+        run_part((int)(w - team.member) + 1);
+        hand_over_error();
+        atomic_fetch_sub_explicit(&team.running, 1, memory_order_acq_rel);
+    }
+}
+
+static void forget_workers(void) /* in a forked child there are none */
+{
+    team.size = 0;
+    atomic_store(&team.busy, false);
+    pthread_mutex_init(&team.lock, NULL);
+}
+
+/* Start what is missing of the workers for a team of count threads. */
+static void enlist(int count)
+{
+    static bool once;
+    if (!once)
+        once = !pthread_atfork(NULL, NULL, forget_workers);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the program's threads */
+    for (; team.size < count - 1; team.size++) {
+        worker *w = &team.member[team.size];
+        *w = (worker){ .wake = PTHREAD_COND_INITIALIZER };
+        if (pthread_create(&w->thread, NULL, work, w))
+            break; /* fewer threads do the same work */
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+__attribute__((destructor)) static void dissolve(void)
+{
+    if (atomic_exchange(&team.busy, true))
+        return; /* another thread computes while the program ends: leave it alone */
+    team.stop = true;
+    for (int i = 0; i < team.size; i++)
+        call(&team.member[i]);
+    for (int i = 0; i < team.size; i++)
+        pthread_join(team.member[i].thread, NULL);
+}
+
+/* ---- Regions ------------------------------------------------------------ */
+
+static void spin_wait(int *spins)
+{
+    if (++*spins < SPINS_BEFORE_YIELD)
+        RELAX();
+    else
+        sched_yield();
+}
+
+void wk_team_run(int threads, wk_region_fn fn, void *ctx)
+{
+    int most = threads > 1 && !region_threads ? wk_threads() : 1;
+    threads = threads < most ? threads : most;
+    if (threads <= 1 || atomic_exchange_explicit(&team.busy, true, memory_order_acquire)) {
+        int outer = region_threads;
+        region_threads = 1;
+        fn(ctx, 0, 1);
+        region_threads = outer;
+        return;
+    }
+    if (team.size < threads - 1)
+        enlist(threads);
+    team.fn = fn;
+    team.ctx = ctx;
+    team.threads = threads <= team.size + 1 ? threads : team.size + 1;
+    team.error.status = WK_OK;
+    atomic_store_explicit(&team.running, team.threads - 1, memory_order_relaxed);
+    for (int i = 0; i < team.threads - 1; i++)
+        call(&team.member[i]);
+    run_part(0);
+    for (int spins = 0; atomic_load_explicit(&team.running, memory_order_acquire) > 0;)
+        spin_wait(&spins);
+    wk_error_raise(&team.error);
+    atomic_store_explicit(&team.busy, false, memory_order_release);
+}
+
+void wk_team_barrier(void)
+{
+    if (region_threads <= 1)
+        return;
+    unsigned meeting = atomic_load_explicit(&team.meeting, memory_order_acquire);
+    if (atomic_fetch_add_explicit(&team.met, 1, memory_order_acq_rel) == region_threads - 1) {
+        atomic_store_explicit(&team.met, 0, memory_order_relaxed);
+        atomic_store_explicit(&team.meeting, meeting + 1, memory_order_release);
+        return;
+    }
+    for (int spins = 0; atomic_load_explicit(&team.meeting, memory_order_acquire) == meeting;)
+        spin_wait(&spins);
+}
+
+/* ---- Ranges ------------------------------------------------------------- */
+
+typedef struct {
+    int64_t             count, grain;
+    wk_range_fn         fn;
+    void               *ctx;
+    atomic_int_fast64_t next;
+} range;
+
+static void take_pieces(void *ctx, int thread, int threads)
+{
+    range *r = ctx;
+    (void)thread, (void)threads;
+    for (;;) {
+        int64_t begin = atomic_fetch_add_explicit(&r->next, r->grain, memory_order_relaxed);
+        if (begin >= r->count)
+            return;
+        r->fn(r->ctx, begin, wk_min_i64(begin + r->grain, r->count));
+    }
+}
+
+void wk_parallel(int64_t count, int64_t grain, wk_range_fn fn, void *ctx)
+{
+    range   r = { .count = count, .grain = wk_max_i64(grain, 1), .fn = fn, .ctx = ctx };
+    int64_t pieces = (count + r.grain - 1) / r.grain;
+    if (count > 0)
+        wk_team_run((int)wk_min_i64(pieces, MAX_THREADS), take_pieces, &r);
+}

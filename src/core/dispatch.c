@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* dispatch.c - the one road every operation takes.
+ *
+ *   check the operands  ->  infer the result  ->  allocate it
+ *                       ->  run the best kernel  ->  record it for the gradient
+ *
+ * All policy lives here: errors, devices, dense copies, fallbacks, gradients, tracing. */
+#include "core.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { FEW = 16 }; /* operands; more than that only cat has */
+
+/* ---- Tracing ------------------------------------------------------------ */
+
+enum { TRACE_FALLBACK = 1, TRACE_OPS = 2 };
+
+static atomic_uint_fast64_t fallbacks;
+
+uint64_t wk_fallbacks(void) { return atomic_load(&fallbacks); }
+
+/* WICK_TRACE=fallback,ops */
+static int tracing(void)
+{
+    static atomic_int known = -1;
+    int               t = atomic_load_explicit(&known, memory_order_relaxed);
+    if (t < 0) {
+        const char *wish = getenv("WICK_TRACE");
+        t = !wish ? 0
+                  : (strstr(wish, "fallback") ? TRACE_FALLBACK : 0) |
+                        (strstr(wish, "ops") ? TRACE_OPS : 0);
+        atomic_store(&known, t);
+    }
+    return t;
+}
+
+static void trace(const wk_call *c, const char *what, double seconds)
+{
+    char text[160];
+    fprintf(stderr, "wick: %s %s", c->op->name, what);
+    if (seconds >= 0)
+        fprintf(stderr, " %.1f us", 1e6 * seconds);
+    for (int i = 0; i < c->count && i < FEW; i++)
+        fprintf(stderr, "%s%s", i ? ", " : "  ", c->in[i] ? wk_show(c->in[i], text) : "-");
+    fprintf(stderr, "\n");
+}
+
+/* ---- Operands ----------------------------------------------------------- */
+
+static bool check_operands(wk_call *c)
+{
+    c->device = NULL;
+    for (int i = 0; i < c->count || i < c->op->required; i++) {
+        wk_tensor *x = i < c->count ? c->in[i] : NULL;
+        if (!x && i < c->op->required)
+            wk_fail(WK_ERR_ARGUMENT, "%s: operand %d is NULL", c->op->name, i + 1);
+        else if (x && !wk_tensor_live(x))
+            wk_fail(WK_ERR_ARGUMENT, "%s: operand %d was released: keep it with wk_keep()",
+                    c->op->name, i + 1);
+        else if (x && c->device && x->storage->device != c->device)
+            wk_fail(WK_ERR_DEVICE, "%s: operands on %s and on %s", c->op->name, c->device->name,
+                    x->storage->device->name);
+        else if (x)
+            c->device = x->storage->device;
+    }
+    if (!c->device)
+        c->device = wk_default_device();
+    return wk_ok() && c->device;
+}
+
+static bool has_bit(unsigned mask, int i) { return mask >> (i < 31 ? i : 31) & 1; }
+
+/* The call as a kernel wants it: dense and unpacked but for the operands it names. */
+static bool prepare(wk_call *c, unsigned strided, unsigned packed)
+{
+    for (int i = 0; i < c->count; i++) {
+        wk_tensor *x = c->in[i];
+        if (!x || (x->packing ? has_bit(packed, i) : has_bit(strided, i) || wk_is_contiguous(x)))
+            continue;
+        if (i == 0 && c->op->flags & WK_OP_IN_PLACE)
+            continue; /* kernels that write in place take any strides there */
+        c->in[i] = wk_dense(x);
+    }
+    return wk_ok();
+}
+
+/* Run the portable kernel on copies of the operands in host memory. */
+static bool run_on_host(const wk_call *c)
+{
+    wk_tensor *in[FEW];
+    wk_call    h = *c;
+    wk_device *host = wk_cpu_device();
+    h.in = c->count <= FEW ? in : wk_alloc_array((size_t)c->count, sizeof *in);
+    for (int i = 0; wk_ok() && i < c->count; i++)
+        h.in[i] = c->in[i] ? wk_to_device(wk_dense(c->in[i]), host) : NULL;
+    bool in_place = c->op->flags & WK_OP_IN_PLACE;
+    h.device = host;
+    h.out = !wk_ok() ? NULL : in_place ? h.in[0] : wk_pool(wk_tensor_new(host, c->dtype, c->shape));
+    if (h.out && prepare(&h, c->op->strided, c->op->packed) && c->op->compute(&h)) {
+        if (!wk_is_contiguous(c->out)) /* only in place: the view's own elements change */
+            wk_fail(WK_ERR_UNSUPPORTED, "%s: in place on a strided view on %s", c->op->name,
+                    c->device->name);
+        else
+            c->device->backend->upload(
+                c->device, c->out->storage->data, (size_t)c->out->offset * wk_dtypes[c->dtype].size,
+                wk_at_host(h.out), (size_t)wk_count(h.out) * wk_dtypes[c->dtype].size);
+    }
+    if (h.in != in)
+        wk_free(h.in);
+    return wk_ok();
+}
+
+/* ---- Kernels ------------------------------------------------------------ */
+
+static bool run_kernel(const wk_call *c)
+{
+    wk_tensor       *in[FEW];
+    wk_call          k = *c;
+    const wk_device *d = c->device;
+    const wk_kernel *kernel = d->backend->kernel((wk_device *)d, c->op->id);
+    k.in = c->count <= FEW ? in : wk_alloc_array((size_t)c->count, sizeof *in);
+    if (!k.in)
+        return false;
+    memcpy(k.in, c->in, (size_t)c->count * sizeof *in);
+    bool done =
+        kernel && kernel->run && prepare(&k, kernel->strided, kernel->packed) && kernel->run(&k);
+    if (!done && wk_ok()) {
+        atomic_fetch_add_explicit(&fallbacks, 1, memory_order_relaxed);
+        if (tracing() & TRACE_FALLBACK)
+            trace(c, "falls back to the portable kernel", -1);
+        done = d->backend->host ? prepare(&k, c->op->strided, c->op->packed) && c->op->compute(&k)
+                                : run_on_host(c);
+    }
+    if (k.in != in)
+        wk_free(k.in);
+    return done && wk_ok();
+}
+
+static bool check_in_place(const wk_call *c)
+{
+    char text[160];
+    for (int i = 0; wk_recording && i < c->count; i++)
+        if (c->in[i] && (c->in[i]->tracked || c->in[i]->node)) {
+            wk_fail(WK_ERR_ARGUMENT,
+                    "%s in place: %s is part of a gradient's graph: use wk_no_grad()", c->op->name,
+                    wk_show(c->in[i], text));
+            return false;
+        }
+    return true;
+}
+
+static wk_tensor *make_result(const wk_call *c)
+{
+    if (c->op->flags & WK_OP_IN_PLACE)
+        return check_in_place(c) ? c->in[0] : NULL;
+    if (c->op->flags & WK_OP_VIEW) {
+        wk_tensor *x = wk_pool(wk_tensor_view(c->in[0]));
+        if (x)
+            x->shape = c->shape;
+        return x;
+    }
+    return wk_pool(wk_tensor_new(c->device, c->dtype, c->shape));
+}
+
+wk_tensor *wk_run(wk_call *c)
+{
+    if (!wk_ok() || !check_operands(c))
+        return NULL;
+    wk_scope   scope = wk_mark();
+    wk_tensor *unpacked = NULL;
+    if ((c->op->flags & WK_OP_VIEW) && c->in[0]->packing) {
+        unpacked = wk_dense(c->in[0]);
+        c->in = &unpacked;
+    }
+    if (!wk_ok() || !c->op->infer(c) || !wk_ok() || !(c->out = make_result(c))) {
+        wk_sweep(scope);
+        return NULL;
+    }
+    double start = tracing() & TRACE_OPS ? wk_now() : 0;
+    bool   done = wk_count(c->out) == 0 && !(c->op->flags & WK_OP_VIEW);
+    if (!done)
+        done = c->op->flags & (WK_OP_VIEW | WK_OP_DIRECT) ? c->op->compute(c) : run_kernel(c);
+    if (done && tracing() & TRACE_OPS)
+        trace(c, "took", wk_now() - start);
+    if (done && c->op->flags & WK_OP_IN_PLACE)
+        wk_touched(c->out);
+    else if (done && wk_needs_record(c))
+        wk_record(c);
+    if (c->op->flags & WK_OP_IN_PLACE) {
+        wk_sweep(scope);
+        return wk_ok() ? c->out : NULL;
+    }
+    return wk_yield(scope, wk_ok() ? c->out : NULL);
+}
+
+/* ---- Common shape rules ------------------------------------------------- */
+
+bool wk_infer_same(wk_call *c)
+{
+    c->shape = c->in[0]->shape;
+    c->dtype = c->in[0]->dtype;
+    return true;
+}
+
+bool wk_infer_broadcast(wk_call *c)
+{
+    char     a[160], b[160];
+    wk_dtype scalar =
+        WK_DEFAULT; /* operands of rank 0 only count where they are of a higher kind */
+    c->shape = WK_SCALAR;
+    c->dtype = WK_DEFAULT;
+    for (int i = 0; i < c->count; i++) {
+        wk_tensor *x = c->in[i];
+        wk_dtype  *d = x->shape.rank ? &c->dtype : &scalar;
+        *d = *d ? wk_dtype_promote(*d, x->dtype) : x->dtype;
+        if (!wk_broadcast(c->shape, x->shape, &c->shape)) {
+            wk_fail(WK_ERR_SHAPE, "%s: %s and %s do not broadcast", c->op->name,
+                    wk_show(c->in[0], a), wk_show(x, b));
+            return false;
+        }
+    }
+    if (c->dtype == WK_DEFAULT)
+        c->dtype = scalar;
+    else if (scalar &&
+             (c->dtype == WK_BOOL || wk_dtypes[scalar].is_float > wk_dtypes[c->dtype].is_float))
+        c->dtype = scalar;
+    return true;
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* cpu.c - the CPU as a device, and the choice of its instruction set. */
+#include "cpu.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- Instruction sets --------------------------------------------------- */
+
+static bool always(void) { return true; }
+
+#if defined WITH_avx2
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+static bool has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+static const struct { /* from the plainest to the best */
+    const wk_cpu_isa *isa;
+    bool (*has)(void);
+} known[] = {
+    { &wk_cpu_base, always },
+#if defined WITH_avx2
+    { &wk_cpu_avx2, has_avx2 },
+    { &wk_cpu_avx512, has_avx512 },
+#endif
+};
+
+static const wk_cpu_isa *current;
+
+int wk_cpu_list(const wk_cpu_isa **isas, int room)
+{
+    int n = 0;
+    for (size_t i = 0; i < WK_COUNT(known) && n < room; i++)
+        if (known[i].has())
+            isas[n++] = known[i].isa;
+    return n;
+}
+
+void wk_cpu_use(const wk_cpu_isa *isa)
+{
+    current = isa;
+    isa->install_rows();
+}
+
+const wk_cpu_isa *wk_cpu_current(void) { return current; }
+
+static void choose(void)
+{
+    const wk_cpu_isa *isas[WK_COUNT(known)];
+    const char       *wish = getenv("WICK_CPU");
+    int               n = wk_cpu_list(isas, (int)WK_COUNT(known)), i = n - 1;
+    for (int k = 0; wish && k < n; k++)
+        if (!strcmp(wish, isas[k]->name))
+            i = k;
+    if (wish && strcmp(wish, isas[i]->name))
+        wk_say(WK_LOG_WARN, "WICK_CPU=%s is not in this build or processor: using %s", wish,
+               isas[i]->name);
+    wk_cpu_use(isas[i]);
+}
+
+/* ---- The device --------------------------------------------------------- */
+
+static int count(void) { return 1; }
+
+static bool open_cpu(wk_device *d)
+{
+    (void)d;
+    choose();
+    return true;
+}
+
+static void *alloc(wk_device *d, size_t bytes)
+{
+    (void)d;
+    return wk_alloc_pages(bytes);
+}
+
+static void release(wk_device *d, void *memory, size_t bytes)
+{
+    (void)d;
+    wk_free_pages(memory, bytes);
+}
+
+static bool upload(wk_device *d, void *memory, size_t at, const void *from, size_t bytes)
+{
+    (void)d;
+    if (bytes)
+        memcpy((char *)memory + at, from, bytes);
+    return true;
+}
+
+static bool download(wk_device *d, void *to, const void *memory, size_t at, size_t bytes)
+{
+    (void)d;
+    if (bytes)
+        memcpy(to, (const char *)memory + at, bytes);
+    return true;
+}
+
+static bool sync_cpu(wk_device *d)
+{
+    (void)d;
+    return true;
+}
+
+static const wk_kernel *kernel(wk_device *d, int op)
+{
+    (void)d;
+    return &current->kernels[op];
+}
+
+static const char *detail(const wk_device *d)
+{
+    (void)d;
+    return current->name;
+}
+
+static const char *options(const wk_device *d)
+{
+    static char       names[128]; /* the same every time */
+    const wk_cpu_isa *isas[WK_COUNT(known)];
+    int               n = wk_cpu_list(isas, (int)WK_COUNT(known));
+    size_t            at = 0;
+    (void)d;
+    for (int i = 0; i < n; i++)
+        at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", i ? " " : "", isas[i]->name);
+    return names;
+}
+
+const wk_backend wk_cpu_backend = {
+    .name = "cpu",
+    .host = true,
+    .count = count,
+    .open = open_cpu,
+    .alloc = alloc,
+    .release = release,
+    .upload = upload,
+    .download = download,
+    .sync = sync_cpu,
+    .kernel = kernel,
+    .detail = detail,
+    .options = options,
+};

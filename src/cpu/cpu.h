@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* cpu.h - the CPU backend: which instruction sets there are, and what each offers.
+ *
+ * The files in isa/ are compiled once for each instruction set, over simd.h, and give
+ * one wk_cpu_isa each; the best one that the processor has is chosen when the library
+ * starts.  WICK_CPU=base|avx2|avx512|... forces one. */
+#ifndef WK_CPU_H
+#define WK_CPU_H
+
+#include "../core/core.h"
+
+typedef struct {
+    const char      *name;
+    const wk_kernel *kernels;   /* [WK_OP_COUNT]; without run: the portable kernel serves */
+    void (*install_rows)(void); /* put faster rows into wk_dtypes */
+} wk_cpu_isa;
+
+extern const wk_cpu_isa wk_cpu_base, wk_cpu_avx2, wk_cpu_avx512;
+
+const wk_cpu_isa *wk_cpu_current(void);                           /* the one in use */
+int               wk_cpu_list(const wk_cpu_isa **isas, int room); /* those this processor has */
+void              wk_cpu_use(const wk_cpu_isa *isa);              /* for tests */
+
+#endif

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* isa.h - what the files of this folder share: names that carry the instruction set.
+ *
+ * WK_ISA(softmax) is wk_softmax_avx2 in the objects for AVX2, and so on. */
+#ifndef WK_CPU_ISA_H
+#define WK_CPU_ISA_H
+
+#include "../cpu.h"
+
+#define WK_PASTE(name, isa)  wk_cpu_##name##_##isa
+#define WK_PASTE2(name, isa) WK_PASTE(name, isa)
+#define WK_ISA(name)         WK_PASTE2(name, ISA)
+#define WK_TEXT(x)           #x
+#define WK_TEXT2(x)          WK_TEXT(x)
+
+void WK_ISA(install_rows)(void);
+
+#endif

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* simd.h - vectors of floats, as wide as the instruction set a file is compiled for.
+ *
+ * Kernels are written once against these names.  They rest on the vector extensions of
+ * gcc and clang, so + - * / and comparisons work on vectors (a comparison gives a vi of
+ * 0 and -1); intrinsics stand only where the extensions have no word for it. */
+#ifndef WK_CPU_SIMD_H
+#define WK_CPU_SIMD_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined __AVX512F__ || defined __AVX2__
+#include <immintrin.h>
+#elif defined __ARM_NEON
+#include <arm_neon.h>
+#endif
+
+#if defined __AVX512F__
+enum { VF = 16 };
+#elif defined __AVX2__
+enum { VF = 8 };
+#else
+enum { VF = 4 };
+#endif
+
+#define VBYTES (4 * VF)
+typedef float    vf __attribute__((vector_size(VBYTES)));
+typedef int32_t  vi __attribute__((vector_size(VBYTES)));
+typedef uint32_t vu __attribute__((vector_size(VBYTES)));
+typedef uint16_t vh __attribute__((vector_size(VBYTES / 2))); /* halves: f16 or bf16 bits */
+typedef float    vf_any __attribute__((vector_size(VBYTES), aligned(4), may_alias));
+typedef uint32_t vu_any __attribute__((vector_size(VBYTES), aligned(4), may_alias));
+typedef uint16_t vh_any __attribute__((vector_size(VBYTES / 2), aligned(2), may_alias));
+
+/* ---- Loads and stores, of any alignment --------------------------------- */
+
+static inline vf   vload(const float *p) { return *(const vf_any *)p; }
+static inline void vstore(float *p, vf a) { *(vf_any *)p = a; }
+static inline vf   vset(float a) { return a - (vf){ 0 }; }
+static inline vi   viset(int32_t a) { return a - (vi){ 0 }; }
+
+/* The first n lanes, 0 <= n <= VF; the others are 0. */
+static inline vf vload_part(const float *p, int64_t n)
+{
+#if defined __AVX512F__
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+    vf a = { 0 };
+    memcpy(&a, p, (size_t)n * sizeof *p);
+    return a;
+#endif
+}
+
+static inline void vstore_part(float *p, vf a, int64_t n)
+{
+#if defined __AVX512F__
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), a);
+#else
+    memcpy(p, &a, (size_t)n * sizeof *p);
+#endif
+}
+
+/* ---- Arithmetic --------------------------------------------------------- */
+
+/* a * b + c, fused where the instruction set can */
+static inline vf vfma(vf a, vf b, vf c)
+{
+#if defined __AVX512F__
+    return _mm512_fmadd_ps(a, b, c);
+#elif defined __AVX2__
+    return _mm256_fmadd_ps(a, b, c);
+#elif defined __ARM_NEON
+    return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+    return a * b + c;
+#endif
+}
+
+static inline vf vselect(vi condition, vf yes, vf no)
+{
+    return (vf)((condition & (vi)yes) | (~condition & (vi)no));
+}
+
+/* Where one is NaN, b: as the instructions of x86 do. */
+static inline vf vmax(vf a, vf b)
+{
+#if defined __AVX512F__
+    return _mm512_max_ps(a, b);
+#elif defined __AVX2__
+    return _mm256_max_ps(a, b);
+#else
+    return vselect(a > b, a, b);
+#endif
+}
+
+static inline vf vmin(vf a, vf b)
+{
+#if defined __AVX512F__
+    return _mm512_min_ps(a, b);
+#elif defined __AVX2__
+    return _mm256_min_ps(a, b);
+#else
+    return vselect(a < b, a, b);
+#endif
+}
+
+static inline vf vabs(vf a) { return (vf)((vi)a & viset(0x7FFFFFFF)); }
+
+static inline vf vsqrt(vf a)
+{
+#if defined __AVX512F__
+    return _mm512_sqrt_ps(a);
+#elif defined __AVX2__
+    return _mm256_sqrt_ps(a);
+#elif defined __aarch64__
+    return (vf)vsqrtq_f32((float32x4_t)a);
+#else
+    for (int i = 0; i < VF; i++)
+        a[i] = sqrtf(a[i]);
+    return a;
+#endif
+}
+
+/* To the nearest whole number, ties to even. */
+static inline vf vround(vf a)
+{
+#if defined __AVX512F__
+    return _mm512_roundscale_ps(a, 8);
+#elif defined __AVX2__
+    return _mm256_round_ps(a, 8);
+#elif defined __aarch64__
+    return (vf)vrndnq_f32((float32x4_t)a);
+#else
+    vf big = vset(0x1p23f), sign = (vf)((vi)a & viset(INT32_MIN)), x = vabs(a);
+    vf r = vselect(x < big, (x + big) - big, x);
+    return (vf)((vi)r | (vi)sign);
+#endif
+}
+
+/* ---- Over the lanes ----------------------------------------------------- */
+
+static inline float vsum(vf a)
+{
+#if defined __AVX512F__
+    return _mm512_reduce_add_ps(a);
+#else
+    float s[VF];
+    memcpy(s, &a, sizeof s);
+    for (int n = VF / 2; n; n /= 2)
+        for (int i = 0; i < n; i++)
+            s[i] += s[i + n];
+    return s[0];
+#endif
+}
+
+static inline float vlargest(vf a)
+{
+#if defined __AVX512F__
+    return _mm512_reduce_max_ps(a);
+#else
+    float s[VF];
+    memcpy(s, &a, sizeof s);
+    for (int n = VF / 2; n; n /= 2)
+        for (int i = 0; i < n; i++)
+            s[i] = s[i] > s[i + n] ? s[i] : s[i + n];
+    return s[0];
+#endif
+}
+
+/* ---- Halves ------------------------------------------------------------- */
+
+static inline vf vload_bf16(const uint16_t *p)
+{
+    return (vf)(__builtin_convertvector(*(const vh_any *)p, vu) << 16);
+}
+
+/* Rounded to nearest, ties to even; NaN stays NaN. */
+static inline void vstore_bf16(uint16_t *p, vf a)
+{
+    vu u = (vu)a, r = (u + 0x7FFF + (u >> 16 & 1)) >> 16;
+    r = (vu)vselect(a == a, (vf)r, (vf)(u >> 16 | 0x40));
+    *(vh_any *)p = __builtin_convertvector(r, vh);
+}
+
+static inline vf vload_f16(const uint16_t *p)
+{
+#if defined __AVX512F__
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+#elif defined __AVX2__
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+#elif defined __aarch64__
+    return (vf)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+#else /* as bits with f32's exponent range; the product scales subnormals right too */
+    vu u = __builtin_convertvector(*(const vh_any *)p, vu), a = (u & 0x7FFF) << 13;
+    vf f = (vf)a * 0x1p112f;
+    f = vselect((vi)(a >= (0x7C00u << 13)), (vf)(a | 0x7F800000u), f);
+    return (vf)((vu)f | (u & 0x8000) << 16);
+#endif
+}
+
+static inline void vstore_f16(uint16_t *p, vf a)
+{
+#if defined __AVX512F__
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtps_ph(a, 0));
+#elif defined __AVX2__
+    _mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph(a, 0));
+#elif defined __aarch64__
+    vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32((float32x4_t)a)));
+#else
+    vu u = (vu)a, sign = u >> 16 & 0x8000, x = u & 0x7FFFFFFFu;
+    /* normal numbers round in place; small ones by the addition of a larger number */
+    vu normal = (x - (112u << 23) + 0xFFF + (x >> 13 & 1)) >> 13;
+    vf small = (vf)x + 0.5f; /* the last bit of 0.5 is worth f16's smallest number */
+    vu r = (vu)vselect((vi)(x < (113u << 23)), (vf)((vu)small - (126u << 23)), (vf)normal);
+    r = (vu)vselect((vi)(r > 0x7C00u), (vf)(vu){ 0x7C00, 0x7C00, 0x7C00, 0x7C00 }, (vf)r);
+    r = (vu)vselect(a == a, (vf)r, (vf)(0x7E00u | (x >> 13 & 0x3FF)));
+    *(vh_any *)p = __builtin_convertvector(r | sign, vh);
+#endif
+}
+
+/* ---- exp ---------------------------------------------------------------- */
+
+/* 2^n for whole n from -126 to 127 */
+static inline vf vexp2i(vf n) { return (vf)(__builtin_convertvector(n + 127.0f, vi) << 23); }
+
+/* e^x to about 1 unit in the last place: 2^n e^r with |r| <= log(2) / 2. */
+static inline vf vexp(vf x)
+{
+    vf c = vmin(vmax(vset(-104.0f), x), vset(89.0f)); /* NaN passes: it comes second */
+    vf n = vround(c * 1.44269504f);
+    vf r = vfma(n, vset(-0.693359375f), c);
+    r = vfma(n, vset(2.12194440e-4f), r);
+    vf p = vset(1.9875691500e-4f);
+    p = vfma(p, r, vset(1.3981999507e-3f));
+    p = vfma(p, r, vset(8.3334519073e-3f));
+    p = vfma(p, r, vset(4.1665795894e-2f));
+    p = vfma(p, r, vset(1.6666665459e-1f));
+    p = vfma(p, r, vset(5.0000001201e-1f));
+    p = vfma(p, r * r, r) + 1.0f;
+    vf half = vround(n * 0.5f); /* in two steps: results below 2^-126, and infinity */
+    p = p * vexp2i(half) * vexp2i(n - half);
+    return vselect(x == x, p, x);
+}
+
+#endif

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* decoder.c - decoder-only language models: embed, then layers of attention and a gated
+ * MLP around a residual stream, then the logits.  decoder_table.c says how architectures
+ * differ.
+ *
+ * The tokens of all timelines of a step are the rows of one matrix, [rows, width]; only
+ * attention, which looks at each timeline's own cache, takes them apart. */
+#include "models.h"
+
+#include <stdio.h>
+
+static const wk_decoder_names *names_of(const wk_decoder *d)
+{
+    return d->c.row->names ? d->c.row->names : &wk_llama_names;
+}
+
+/* ---- Numbers: config.json ----------------------------------------------- */
+
+static wk_act read_act(wk_conf *c)
+{
+    static const struct {
+        const char *name;
+        wk_act      act;
+    } acts[] = {
+        { "silu", WK_ACT_SILU },
+        { "swish", WK_ACT_SILU },
+        { "gelu", WK_ACT_GELU },
+        { "gelu_new", WK_ACT_GELU_TANH },
+        { "gelu_pytorch_tanh", WK_ACT_GELU_TANH },
+        { "relu", WK_ACT_RELU },
+    };
+    const char *name = wk_conf_text(c, "hidden_act", "silu");
+    for (size_t i = 0; i < WK_COUNT(acts); i++)
+        if (!strcmp(name, acts[i].name))
+            return acts[i].act;
+    wk_fail(WK_ERR_UNSUPPORTED, "%s: unknown hidden_act %s", wk_conf_file(c), name);
+    return WK_ACT_NONE;
+}
+
+/* Which layers see only the last tokens, and how many. */
+static bool read_windows(wk_decoder_config *c, wk_conf *conf)
+{
+    bool    by_flag = c->row->window == WK_WINDOW_BY_FLAG;
+    int64_t size = 0, first = 0;
+    if (c->row->window != WK_WINDOW_NONE) /* null is none, but silence is transformers' default */
+        size =
+            wk_conf_int(conf, "sliding_window", wk_conf_named(conf, "sliding_window") ? 0 : 4096);
+    if (by_flag) {
+        first = wk_conf_int(conf, "max_window_layers", 28);
+        if (!wk_conf_bool(conf, "use_sliding_window", false))
+            size = 0;
+    }
+    c->window = wk_alloc_array((size_t)c->layers, sizeof *c->window);
+    for (int64_t i = 0; c->window && i < c->layers; i++) {
+        char key[40];
+        snprintf(key, sizeof key, "layer_types.%lld", (long long)i);
+        const char *type = by_flag ? wk_conf_text(conf, key, NULL) : NULL;
+        bool        local = type ? !strcmp(type, "sliding_attention") : i >= first;
+        if (type && !local && strcmp(type, "full_attention"))
+            wk_fail(WK_ERR_UNSUPPORTED, "%s: unknown layer type %s", wk_conf_file(conf), type);
+        c->window[i] = local && size > 0 ? size : 0;
+    }
+    return wk_ok();
+}
+
+static bool read_config(wk_decoder_config *c, wk_conf *conf)
+{
+    c->width = wk_conf_size(conf, "hidden_size", 0);
+    c->layers = wk_conf_size(conf, "num_hidden_layers", 0);
+    c->heads = wk_conf_size(conf, "num_attention_heads", 0);
+    c->kv_heads = wk_conf_size(conf, "num_key_value_heads", c->heads);
+    c->ffn = wk_conf_size(conf, "intermediate_size", 0);
+    c->vocab = wk_conf_size(conf, "vocab_size", 0);
+    c->context = wk_conf_size(conf, "max_position_embeddings", 2048);
+    if (!wk_ok())
+        return false;
+    c->head_dim =
+        wk_conf_size(conf, "head_dim", c->row->head_dim ? c->row->head_dim : c->width / c->heads);
+    c->eps = wk_conf_number(conf, "rms_norm_eps", 1e-6);
+    c->tied = wk_conf_bool(conf, "tie_word_embeddings", false);
+    c->act = read_act(conf);
+    wk_conf_bool(conf, "attention_bias", false); /* whether there are biases the weights say */
+    wk_conf_bool(conf, "mlp_bias", false);
+    if (wk_ok() && (c->heads % c->kv_heads || c->layers > 10000))
+        wk_fail(WK_ERR_FORMAT, "%s: %lld layers with %lld heads for %lld of keys and values",
+                wk_conf_file(conf), (long long)c->layers, (long long)c->heads,
+                (long long)c->kv_heads);
+    return wk_ok() && read_windows(c, conf) &&
+           wk_rope_read(&c->rope, conf, c->head_dim, c->context);
+}
+
+/* ---- Weights ------------------------------------------------------------ */
+
+static const wk_init spread = { WK_INIT_NORMAL, 0.02 }; /* as transformers begins them */
+
+static wk_tensor *norm_at(wk_vars at, const char *name, int64_t width)
+{
+    wk_vars here = wk_at(at, "%s", name);
+    return wk_rms_norm_new(here, width);
+}
+
+/* A norm that only some models have. */
+static wk_tensor *norm_if(wk_vars at, const char *name, int64_t width)
+{
+    return wk_has(wk_at(at, "%s", name), "weight") ? norm_at(at, name, width) : NULL;
+}
+
+static wk_layer linear_at(wk_vars at, const char *name, int64_t in, int64_t out, bool train)
+{
+    wk_vars    here = wk_at(at, "%s", name);
+    wk_scope   scope = wk_mark();
+    wk_layer   p = { wk_param(here, "weight", WK_SHAPE(out, in), spread), NULL };
+    wk_tensor *packed = train ? p.weight : wk_pack(p.weight);
+    if (packed != p.weight)
+        p.weight = wk_store_replace(at.store, wk_at(here, "weight").path, packed);
+    if (wk_has(here, "bias"))
+        p.bias = wk_param(here, "bias", WK_SHAPE(out), (wk_init){ 0 });
+    wk_sweep(scope);
+    return p;
+}
+
+static bool make_layer(wk_decoder *d, wk_decoder_layer *l, wk_vars at, bool train)
+{
+    const wk_decoder_names  *n = names_of(d);
+    const wk_decoder_config *c = &d->c;
+    int64_t                  q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    *l = (wk_decoder_layer){
+        .attn_in = norm_at(at, n->attn_in, c->width),
+        .q = linear_at(at, n->q, c->width, q, train),
+        .k = linear_at(at, n->k, c->width, kv, train),
+        .v = linear_at(at, n->v, c->width, kv, train),
+        .q_norm = norm_if(at, n->q_norm, c->head_dim),
+        .k_norm = norm_if(at, n->k_norm, c->head_dim),
+        .o = linear_at(at, n->o, q, c->width, train),
+        .mlp_in = norm_at(at, n->mlp_in, c->width),
+        .gate = linear_at(at, n->gate, c->width, c->ffn, train),
+        .up = linear_at(at, n->up, c->width, c->ffn, train),
+        .down = linear_at(at, n->down, c->ffn, c->width, train),
+    };
+    return wk_ok();
+}
+
+static bool make_weights(wk_decoder *d, wk_vars vars, bool train)
+{
+    const wk_decoder_names *n = names_of(d);
+    wk_decoder_config      *c = &d->c;
+    wk_progress             progress;
+    wk_vars                 embed = wk_at(vars, "%s", n->embed);
+    d->embed = wk_param(embed, "weight", WK_SHAPE(c->vocab, c->width), spread);
+    d->layer = wk_alloc_array((size_t)c->layers, sizeof *d->layer);
+    wk_progress_start(&progress, "loading", (double)c->layers);
+    for (int64_t i = 0; wk_ok() && i < c->layers; i++) {
+        wk_vars at = vars;
+        char    name[64];
+        snprintf(name, sizeof name, n->layer, (int)i);
+        at = wk_at(vars, "%s", name);
+        make_layer(d, &d->layer[i], at, train);
+        wk_progress_at(&progress, (double)(i + 1));
+    }
+    wk_progress_end(&progress);
+    d->norm = norm_at(vars, n->norm, c->width);
+    if (c->tied) {
+        wk_layer head = linear_at(vars, n->embed, c->width, c->vocab, train);
+        d->embed = d->head.weight = head.weight;
+    } else {
+        d->head = linear_at(vars, n->head, c->width, c->vocab, train);
+    }
+    wk_dtype stored = wk_dtype_of(d->layer ? d->layer[0].q.weight : NULL);
+    d->cache = stored == WK_F16 || stored == WK_BF16 ? stored : WK_F32;
+    return wk_ok();
+}
+
+wk_decoder *wk_decoder_new(const wk_decoder_row *row, wk_conf *conf, wk_vars vars, bool train)
+{
+    wk_decoder *d = wk_ok() ? wk_alloc(sizeof *d) : NULL;
+    if (!d)
+        return NULL;
+    d->c.row = row;
+    if (read_config(&d->c, conf) && make_weights(d, vars, train))
+        return d;
+    wk_decoder_free(d);
+    return NULL;
+}
+
+void wk_decoder_free(wk_decoder *d)
+{
+    if (!d)
+        return;
+    wk_rope_free(&d->c.rope);
+    wk_free(d->c.window);
+    wk_free(d->layer);
+    wk_free(d);
+}
+
+/* ---- One pass ----------------------------------------------------------- */
+
+typedef struct {
+    const wk_decoder *d;
+    int64_t           b, t;      /* rows are b x t; with segments b is 1 */
+    wk_tensor        *cos, *sin; /* of the rows of t */
+    const wk_segment *segment;   /* NULL: no cache, b texts of t tokens */
+    int               segments;
+} pass;
+
+/* [rows, n * d] -> [b, n, t, d], a view */
+static wk_tensor *heads(const pass *p, wk_tensor *x, int64_t n)
+{
+    return wk_permute(wk_reshape(x, p->b, p->t, n, p->d->c.head_dim), 0, 2, 1, 3);
+}
+
+/* Attention of one segment's rows of q, k, v to its cache. */
+static wk_tensor *cached(const pass *p, int i, const wk_segment *s, wk_tensor *q, wk_tensor *k,
+                         wk_tensor *v)
+{
+    const wk_kv *kv = &s->kv[i];
+    int64_t      end = s->position + s->count;
+    wk_write(kv->k, k, 2, s->position);
+    wk_write(kv->v, v, 2, s->position);
+    return wk_attention(q, wk_narrow(kv->k, 2, 0, end), wk_narrow(kv->v, 2, 0, end), .causal = true,
+                        .window = p->d->c.window[i]);
+}
+
+static wk_tensor *attend(const pass *p, int i, wk_tensor *q, wk_tensor *k, wk_tensor *v)
+{
+    if (!p->segment)
+        return wk_attention(q, k, v, .causal = true, .window = p->d->c.window[i]);
+    if (p->segments == 1)
+        return cached(p, i, p->segment, q, k, v);
+    wk_tensor *y = wk_empty_of(wk_dtype_of(q), wk_shape_of(q)); // [1, heads, rows, d]
+    int64_t    row = 0;
+    for (int n = 0; n < p->segments; n++) {
+        const wk_segment *s = &p->segment[n];
+        int64_t           n_rows = s->count;
+        wk_write(y,
+                 cached(p, i, s, wk_narrow(q, 2, row, n_rows), wk_narrow(k, 2, row, n_rows),
+                        wk_narrow(v, 2, row, n_rows)),
+                 2, row);
+        row += s->count;
+    }
+    return y;
+}
+
+static wk_tensor *block(const pass *p, int i, wk_tensor *x)
+{
+    const wk_decoder_config *c = &p->d->c;
+    const wk_decoder_layer  *l = &p->d->layer[i];
+    wk_tensor               *h = wk_rms_norm(x, l->attn_in, c->eps);
+    wk_tensor               *q = heads(p, wk_linear(h, l->q), c->heads);    // [b, h, t, d]
+    wk_tensor               *k = heads(p, wk_linear(h, l->k), c->kv_heads); // [b, g, t, d]
+    wk_tensor               *v = heads(p, wk_linear(h, l->v), c->kv_heads);
+    if (l->q_norm)
+        q = wk_rms_norm(q, l->q_norm, c->eps);
+    if (l->k_norm)
+        k = wk_rms_norm(k, l->k_norm, c->eps);
+    q = wk_rope(q, p->cos, p->sin, false);
+    k = wk_rope(k, p->cos, p->sin, false);
+    wk_tensor *y = wk_permute(attend(p, i, q, k, v), 0, 2, 1, 3); // [b, t, h, d]
+    x = wk_linear_add(wk_reshape(y, p->b * p->t, c->heads * c->head_dim), l->o, x);
+    h = wk_linear_glu(wk_rms_norm(x, l->mlp_in, c->eps), l->gate, l->up, c->act);
+    return wk_linear_add(h, l->down, x);
+}
+
+/* ids [rows] -> what the last layer leaves, [rows, width] */
+static wk_tensor *layers(const pass *p, wk_tensor *ids)
+{
+    wk_scope   scope = wk_mark();
+    wk_tensor *x = wk_cast(wk_embedding(ids, p->d->embed), WK_F32);
+    for (int i = 0; i < p->d->c.layers && wk_ok(); i++)
+        x = wk_yield(scope, block(p, i, x));
+    return wk_yield(scope, x);
+}
+
+static wk_tensor *logits(const wk_decoder *d, wk_tensor *x)
+{
+    return wk_linear(wk_rms_norm(x, d->norm, d->c.eps), d->head);
+}
+
+/* ---- Steps -------------------------------------------------------------- */
+
+/* Tokens and rotary tables of all segments' rows. */
+static wk_tensor *gather_rows(pass *p)
+{
+    const wk_rope_config *r = &p->d->c.rope;
+    int64_t               half = r->dims / 2, row = 0;
+    size_t                numbers = (size_t)(p->t * half);
+    int64_t              *ids = wk_alloc_array((size_t)p->t, sizeof *ids);
+    float                *cos = wk_alloc_array(2 * numbers, sizeof *cos), *sin = cos + numbers;
+    wk_tensor            *x = NULL;
+    for (int n = 0; ids && cos && n < p->segments; n++) {
+        const wk_segment *s = &p->segment[n];
+        wk_rope_fill(r, s->position, s->count, s->length, cos + row * half, sin + row * half);
+        for (int64_t i = 0; i < s->count; i++)
+            ids[row++] = s->tokens[i];
+    }
+    if (ids && cos) {
+        x = wk_from_i64(WK_SHAPE(p->t), ids);
+        p->cos = wk_from_f32(WK_SHAPE(p->t, half), cos);
+        p->sin = wk_from_f32(WK_SHAPE(p->t, half), sin);
+    }
+    wk_free(ids);
+    wk_free(cos);
+    return x;
+}
+
+/* The last row of each segment. */
+static wk_tensor *last_rows(const pass *p, wk_tensor *x)
+{
+    if (p->segments == 1)
+        return wk_narrow(x, 0, p->t - 1, 1);
+    int64_t *last = wk_alloc_array((size_t)p->segments, sizeof *last), row = 0;
+    for (int n = 0; last && n < p->segments; n++) {
+        row += p->segment[n].count;
+        last[n] = row - 1;
+    }
+    x = last ? wk_index_select(x, 0, wk_from_i64(WK_SHAPE(p->segments), last)) : NULL;
+    wk_free(last);
+    return x;
+}
+
+wk_tensor *wk_decoder_step(const wk_decoder *d, const wk_segment *segments, int n, bool all)
+{
+    pass     p = { .d = d, .b = 1, .segment = segments, .segments = n };
+    wk_scope scope = wk_mark();
+    bool     before = wk_no_grad(true);
+    for (int i = 0; i < n; i++)
+        p.t += segments[i].count;
+    wk_tensor *x = layers(&p, gather_rows(&p));
+    x = logits(d, all ? x : last_rows(&p, x));
+    wk_no_grad(before);
+    return wk_yield(scope, x);
+}
+
+wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids)
+{
+    if (wk_ok() && wk_rank(ids) != 2)
+        wk_fail(WK_ERR_SHAPE, "logits: the ids are not [b, t]");
+    if (!wk_ok())
+        return NULL;
+    wk_scope scope = wk_mark();
+    int64_t  half = d->c.rope.dims / 2;
+    pass     p = { .d = d, .b = wk_dim(ids, 0), .t = wk_dim(ids, 1) };
+    size_t   numbers = (size_t)(p.t * half);
+    float   *cos = wk_alloc_array(2 * numbers, sizeof *cos);
+    if (!cos)
+        return NULL;
+    wk_rope_fill(&d->c.rope, 0, p.t, p.t, cos, cos + numbers);
+    p.cos = wk_from_f32(WK_SHAPE(p.t, half), cos);
+    p.sin = wk_from_f32(WK_SHAPE(p.t, half), cos + numbers);
+    wk_free(cos);
+    wk_tensor *x = logits(d, layers(&p, wk_reshape(ids, -1)));
+    return wk_yield(scope, wk_reshape(x, p.b, p.t, d->c.vocab));
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* decoder_table.c - the decoder-only language models, a row each.
+ *
+ * Numbers come from config.json; the presence of weights gives structure: qwen2's biases
+ * and qwen3's norms of q and k are there because the files have them. */
+#include "models.h"
+
+const wk_decoder_names wk_llama_names = {
+    .embed = "model.embed_tokens",
+    .layer = "model.layers.%d",
+    .norm = "model.norm",
+    .head = "lm_head",
+    .attn_in = "input_layernorm",
+    .mlp_in = "post_attention_layernorm",
+    .q = "self_attn.q_proj",
+    .k = "self_attn.k_proj",
+    .v = "self_attn.v_proj",
+    .o = "self_attn.o_proj",
+    .q_norm = "self_attn.q_norm",
+    .k_norm = "self_attn.k_norm",
+    .gate = "mlp.gate_proj",
+    .up = "mlp.up_proj",
+    .down = "mlp.down_proj",
+};
+
+static const wk_decoder_row rows[] = {
+    { .type = "llama" },
+    { .type = "mistral", .window = WK_WINDOW_ALL },
+    { .type = "qwen2", .window = WK_WINDOW_BY_FLAG },
+    { .type = "qwen3", .window = WK_WINDOW_BY_FLAG, .head_dim = 128 },
+};
+
+const wk_decoder_row *wk_decoder_find(const char *type)
+{
+    for (size_t i = 0; i < WK_COUNT(rows); i++)
+        if (!strcmp(type, rows[i].type))
+            return &rows[i];
+    return NULL;
+}

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* model.c - models opened, described, saved: a folder of config.json, weights, tokenizer
+ * and generation_config.json, as transformers writes it. */
+#include "models.h"
+
+#include <wick/io.h>
+
+#include <pthread.h>
+#include <stdio.h>
+
+enum { MOST_ENDS = 16 };
+
+struct wk_model {
+    char           *path;   /* NULL: made from a config alone */
+    char           *config; /* the text of config.json */
+    char           *type;
+    wk_store       *store;
+    wk_decoder     *decoder;
+    wk_sampler_args sampling;
+    int32_t         end[MOST_ENDS]; /* tokens that end a text */
+    int             ends;
+    pthread_mutex_t lock; /* for the tokenizer, which is read when it is first asked for */
+    wk_tokenizer   *tokenizer;
+};
+
+/* ---- config.json -------------------------------------------------------- */
+
+/* Keys that say nothing about how the weights are used. */
+static const char *const harmless[] = {
+    "_",
+    "architectures",
+    "auto_map",
+    "attention_dropout",
+    "attn_implementation",
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+    "dtype",
+    "torch_dtype",
+    "initializer_range",
+    "hidden_dropout",
+    "resid_pdrop",
+    "embd_pdrop",
+    "attn_pdrop",
+    "pretraining_tp",
+    "tokenizer_class",
+    "transformers_version",
+    "use_cache",
+    "unsloth",
+    "id2label",
+    "label2id",
+    "task_specific_params",
+    "problem_type",
+    "output_",
+    "return_dict",
+    "chunk_size_feed_forward",
+    "is_decoder",
+    "max_length",
+    "model_type",
+    "do_sample",
+    "temperature",
+    "top_k",
+    "top_p",
+    "num_return_sequences",
+    "repetition_penalty",
+    "length_penalty",
+    "use_bfloat16",
+    "layer_types",
+    "max_window_layers",
+    NULL,
+};
+
+/* A number, or a list of them. */
+static void read_end_tokens(wk_model *m, wk_conf *c)
+{
+    char key[32] = "eos_token_id";
+    if (!wk_conf_has(c, key))
+        snprintf(key, sizeof key, "eos_token_id.0");
+    for (int i = 1; m->ends < MOST_ENDS && wk_conf_has(c, key); i++) {
+        m->end[m->ends++] = (int32_t)wk_conf_int(c, key, -1);
+        snprintf(key, sizeof key, "eos_token_id.%d", i);
+    }
+}
+
+static bool read_config(wk_model *m, const wk_model_args *a, const char *file)
+{
+    wk_conf    *c = wk_conf_parse(file, m->config, strlen(m->config));
+    const char *type = c ? wk_conf_text(c, "model_type", "") : "";
+    m->type = c ? wk_str_copy(wk_str_of(type)) : NULL;
+    const wk_decoder_row *row = wk_ok() ? wk_decoder_find(type) : NULL;
+    if (wk_ok() && !row)
+        wk_fail(WK_ERR_UNSUPPORTED, "%s: model_type \"%s\" is not known", file, type);
+    if (wk_ok())
+        m->decoder = wk_decoder_new(row, c, wk_root(m->store), a->train);
+    const char *unknown = wk_ok() && !a->lenient ? wk_conf_unknown(c, harmless) : NULL;
+    if (unknown)
+        wk_fail(
+            WK_ERR_UNSUPPORTED,
+            "%s: %s is not understood for %s, and may change its results (--lenient accepts it)",
+            file, unknown, type);
+    if (wk_ok())
+        read_end_tokens(m, c);
+    wk_conf_free(c);
+    return wk_ok();
+}
+
+/* Optional: which tokens end a text, and how its authors sample. */
+static bool read_generation_config(wk_model *m)
+{
+    char *path = wk_path_join(m->path, "generation_config.json");
+    if (path && wk_path_is_file(path)) {
+        wk_conf *c = wk_conf_open(path);
+        if (c && (wk_conf_has(c, "eos_token_id") || wk_conf_has(c, "eos_token_id.0"))) {
+            m->ends = 0;
+            read_end_tokens(m, c);
+        }
+        if (c && wk_conf_bool(c, "do_sample", false)) {
+            m->sampling.temperature = wk_conf_number(c, "temperature", 1);
+            m->sampling.top_k = (int32_t)wk_conf_int(c, "top_k", 50);
+            m->sampling.top_p = wk_conf_number(c, "top_p", 0);
+            m->sampling.min_p = wk_conf_number(c, "min_p", 0);
+        }
+        if (c)
+            m->sampling.repeat_penalty = wk_conf_number(c, "repetition_penalty", 0);
+        wk_conf_free(c);
+    }
+    wk_free(path);
+    return wk_ok();
+}
+
+/* ---- Opening ------------------------------------------------------------ */
+
+static char *read_text(const char *path)
+{
+    wk_file *f = wk_file_open(path);
+    char    *text = f ? wk_str_copy((wk_str){ f->data, f->size }) : NULL;
+    wk_file_release(f);
+    return text;
+}
+
+static bool open_folder(wk_model *m, const wk_model_args *a)
+{
+    if (!wk_path_is_folder(a->path)) {
+        wk_fail(WK_ERR_IO, "%s: no such folder", a->path);
+        return false;
+    }
+    m->path = wk_str_copy(wk_str_of(a->path));
+    char *file = wk_path_join(a->path, "config.json");
+    m->config = file ? read_text(file) : NULL;
+    m->store = m->config ? wk_store_open(a->path, a->dtype, a->device) : NULL;
+    if (m->store && read_config(m, a, file) && read_generation_config(m)) {
+        int         n = 0;
+        const char *name;
+        while ((name = wk_store_unused(m->store, n)))
+            wk_say(n++ < 3 ? WK_LOG_WARN : WK_LOG_DEBUG, "%s: %s is not used", a->path, name);
+    }
+    wk_free(file);
+    return wk_ok();
+}
+
+static bool make(wk_model *m, const wk_model_args *a)
+{
+    m->config = wk_str_copy(wk_str_of(a->config));
+    m->store = m->config ? wk_store_new() : NULL;
+    if (m->store)
+        wk_store_set_dtype(m->store, a->dtype);
+    return m->store && read_config(m, a, "config");
+}
+
+wk_model *wk_model_open_with(const wk_model_args *a)
+{
+    wk_model *m = wk_ok() ? wk_alloc(sizeof *m) : NULL;
+    if (!m)
+        return NULL;
+    pthread_mutex_init(&m->lock, NULL);
+    bool     before = wk_no_grad(true);
+    wk_scope scope = wk_mark();
+    if (a->config)
+        make(m, a);
+    else if (a->path)
+        open_folder(m, a);
+    else
+        wk_fail(WK_ERR_ARGUMENT, "a model without a path");
+    wk_sweep(scope);
+    wk_no_grad(before);
+    if (wk_ok())
+        wk_store_track(m->store, a->train);
+    if (wk_ok())
+        return m;
+    wk_model_free(m);
+    return NULL;
+}
+
+void wk_model_free(wk_model *m)
+{
+    if (!m)
+        return;
+    wk_decoder_free(m->decoder);
+    wk_store_free(m->store);
+    wk_tokenizer_free(m->tokenizer);
+    pthread_mutex_destroy(&m->lock);
+    wk_free(m->path);
+    wk_free(m->config);
+    wk_free(m->type);
+    wk_free(m);
+}
+
+/* ---- What it is --------------------------------------------------------- */
+
+const wk_decoder *wk_model_decoder(const wk_model *m) { return m ? m->decoder : NULL; }
+wk_store         *wk_model_store(const wk_model *m) { return m ? m->store : NULL; }
+wk_sampler_args   wk_model_sampling(const wk_model *m)
+{
+    return m ? m->sampling : (wk_sampler_args){ 0 };
+}
+
+wk_model_info wk_model_describe(const wk_model *m)
+{
+    wk_model_info info = { .type = "" };
+    if (!m)
+        return info;
+    const wk_decoder_config *c = &m->decoder->c;
+    info = (wk_model_info){ .type = m->type,
+                            .layers = c->layers,
+                            .width = c->width,
+                            .heads = c->heads,
+                            .kv_heads = c->kv_heads,
+                            .head_dim = c->head_dim,
+                            .ffn = c->ffn,
+                            .vocab = c->vocab,
+                            .context = c->context,
+                            .dtype = wk_dtype_of(m->decoder->layer[0].q.weight) };
+    for (int i = 0; i < wk_store_count(m->store); i++) {
+        const wk_tensor *x = wk_store_at(m->store, i);
+        info.parameters += wk_count(x);
+        info.bytes += wk_count(x) * (int64_t)wk_dtype_size(wk_dtype_of(x));
+    }
+    return info;
+}
+
+bool wk_model_is_end(const wk_model *m, int32_t id)
+{
+    for (int i = 0; m && i < m->ends; i++)
+        if (m->end[i] == id)
+            return true;
+    return false;
+}
+
+const wk_tokenizer *wk_model_tokenizer(wk_model *m)
+{
+    if (!wk_ok() || !m)
+        return NULL;
+    pthread_mutex_lock(&m->lock);
+    if (!m->tokenizer && m->path)
+        m->tokenizer = wk_tokenizer_open(m->path);
+    else if (!m->tokenizer)
+        wk_fail(WK_ERR_ARGUMENT, "the model has no tokenizer");
+    pthread_mutex_unlock(&m->lock);
+    return m->tokenizer;
+}
+
+wk_tensor *wk_model_logits(const wk_model *m, wk_tensor *ids)
+{
+    if (wk_ok() && !m)
+        wk_fail(WK_ERR_ARGUMENT, "logits: the model is NULL");
+    return wk_ok() ? wk_decoder_logits(m->decoder, ids) : NULL;
+}
+
+/* ---- Saving ------------------------------------------------------------- */
+
+static bool copy_file(const char *from_folder, const char *to_folder, const char *name)
+{
+    char *from = wk_path_join(from_folder, name), *to = wk_path_join(to_folder, name);
+    if (from && to && wk_path_is_file(from)) {
+        wk_file *f = wk_file_open(from);
+        if (f)
+            wk_write_file(to, f->data, f->size);
+        wk_file_release(f);
+    }
+    wk_free(from);
+    wk_free(to);
+    return wk_ok();
+}
+
+bool wk_model_save(const wk_model *m, const char *folder)
+{
+    static const char *const beside[] = { "tokenizer.json", "tokenizer_config.json",
+                                          "generation_config.json" };
+    if (!wk_ok() || !m || !wk_make_folder(folder))
+        return false;
+    char *weights = wk_path_join(folder, "model.safetensors");
+    char *config = wk_path_join(folder, "config.json");
+    if (weights && config && wk_store_save(m->store, weights))
+        wk_write_file(config, m->config, strlen(m->config));
+    for (size_t i = 0; m->path && wk_ok() && i < WK_COUNT(beside); i++)
+        copy_file(m->path, folder, beside[i]);
+    wk_free(weights);
+    wk_free(config);
+    return wk_ok();
+}

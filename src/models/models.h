@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* models.h - what the model layer shares: decoders, rotary tables, the inside of a model. */
+#ifndef WK_MODELS_H
+#define WK_MODELS_H
+
+#include "conf.h"
+#include <wick/model.h>
+
+/* ---- Rotary position embedding (rope.c) --------------------------------- */
+
+typedef enum {
+    WK_ROPE_DEFAULT,
+    WK_ROPE_LINEAR,
+    WK_ROPE_DYNAMIC,
+    WK_ROPE_YARN,
+    WK_ROPE_LONG,
+    WK_ROPE_LLAMA3,
+} wk_rope_kind;
+
+typedef struct {
+    wk_rope_kind kind;
+    int64_t      dims;          /* numbers of a head that turn */
+    double       theta, factor; /* base, and stretch of the context */
+    double       magnitude;     /* cos and sin are multiplied by this */
+    double       low, high;     /* llama3: frequency factors; yarn: beta_slow, beta_fast */
+    bool         truncate;      /* yarn: whole dimensions as limits of the ramp */
+    int64_t      context, original_context;
+    float       *short_factor, *long_factor; /* longrope: [dims / 2] */
+} wk_rope_config;
+
+bool wk_rope_read(wk_rope_config *r, wk_conf *c, int64_t head_dim, int64_t context);
+void wk_rope_free(wk_rope_config *r);
+
+/* Keys turned for a text of one length fit texts of another, if both are of one class. */
+int wk_rope_class(const wk_rope_config *r, int64_t length);
+
+/* cos and sin, both [count, dims / 2], of positions first .. first + count - 1 in a text
+ * of that length. */
+void wk_rope_fill(const wk_rope_config *r, int64_t first, int64_t count, int64_t length, float *cos,
+                  float *sin);
+
+/* ---- Decoders (decoder.c, decoder_table.c) ------------------------------ */
+
+/* Where the parameters are found.  NULL: this architecture has none. */
+typedef struct {
+    const char *embed, *layer, *norm, *head;     /* of the model; %d is the layer */
+    const char *attn_in, *mlp_in;                /* norms */
+    const char *q, *k, *v, *o, *q_norm, *k_norm; /* of a layer */
+    const char *gate, *up, *down;
+} wk_decoder_names;
+
+/* Llama is all zeros.  A row says how its architecture differs from that. */
+typedef struct {
+    const char             *type;     /* model_type in config.json */
+    const wk_decoder_names *names;    /* default: llama's */
+    int64_t                 head_dim; /* if config.json is silent; default: width / heads */
+    enum {
+        WK_WINDOW_NONE,
+        WK_WINDOW_ALL,
+        WK_WINDOW_BY_FLAG
+    } window; /* sliding_window is for ... */
+} wk_decoder_row;
+
+extern const wk_decoder_names wk_llama_names;
+const wk_decoder_row         *wk_decoder_find(const char *type);
+
+typedef struct {
+    const wk_decoder_row *row;
+    int64_t               width, layers, heads, kv_heads, head_dim, ffn, vocab, context;
+    double                eps;
+    wk_act                act;
+    bool                  tied;
+    int64_t              *window; /* of each layer; 0: none */
+    wk_rope_config        rope;
+} wk_decoder_config;
+
+typedef struct {
+    wk_tensor *attn_in, *mlp_in, *q_norm, *k_norm;
+    wk_layer   q, k, v, o, gate, up, down;
+} wk_decoder_layer;
+
+typedef struct {
+    wk_decoder_config c;
+    wk_tensor        *embed, *norm;
+    wk_layer          head;
+    wk_decoder_layer *layer;
+    wk_dtype          cache; /* what keys and values are kept in */
+} wk_decoder;
+
+/* Keys and values of one layer: [1, kv_heads, capacity, head_dim] */
+typedef struct {
+    wk_tensor *k, *v;
+} wk_kv;
+
+/* New tokens of one timeline, and where its cache is. */
+typedef struct {
+    const int32_t *tokens;
+    int64_t        count, position;
+    int64_t        length; /* of the text in the end: rope frequencies may depend on it */
+    wk_kv         *kv;     /* [layers], with room for position + count */
+} wk_segment;
+
+wk_decoder *wk_decoder_new(const wk_decoder_row *row, wk_conf *conf, wk_vars vars, bool train);
+void        wk_decoder_free(wk_decoder *d);
+
+/* Logits behind the last token of each segment [n, vocab], or behind every token with all. */
+wk_tensor *wk_decoder_step(const wk_decoder *d, const wk_segment *segments, int n, bool all);
+
+/* ids [b, t] -> logits [b, t, vocab], without a cache */
+wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids);
+
+const wk_decoder *wk_model_decoder(const wk_model *m);
+
+#endif
