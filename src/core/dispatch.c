@@ -122,7 +122,8 @@ static bool run_kernel(const wk_call *c)
     k.in = c->count <= FEW ? in : wk_alloc_array((size_t)c->count, sizeof *in);
     if (!k.in)
         return false;
-    memcpy(k.in, c->in, (size_t)c->count * sizeof *in);
+    for (int i = 0; i < c->count; i++)
+        k.in[i] = c->in[i];
     bool done =
         kernel && kernel->run && prepare(&k, kernel->strided, kernel->packed) && kernel->run(&k);
     if (!done && wk_ok()) {

@@ -172,6 +172,15 @@ static wk_str text(cursor *c)
     return s;
 }
 
+/* An array of numbers of four bytes: it may lie anywhere, so it is copied. */
+static void *words(const cursor *c, size_t count)
+{
+    void *copy = wk_alloc_array(count, 4);
+    if (CHECK((size_t)(c->end - c->at) >= 4 * count) && copy)
+        memcpy(copy, c->at, 4 * count);
+    return copy;
+}
+
 static void value(cursor *c, vocabulary *v, wk_str key, uint32_t type)
 {
     static const uint8_t sizes[] = { 1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8 };
@@ -184,9 +193,9 @@ static void value(cursor *c, vocabulary *v, wk_str key, uint32_t type)
         size_t   count = (size_t)number(c, 8);
         strings *list = wk_str_is(key, "tokenizer.ggml.tokens") ? &v->tokens : &v->merges;
         if (wk_str_is(key, "tokenizer.ggml.token_type"))
-            v->type = (int32_t *)c->at;
+            v->type = words(c, count);
         if (wk_str_is(key, "tokenizer.ggml.scores"))
-            v->score = (float *)c->at;
+            v->score = words(c, count);
         for (size_t i = 0; i < count; i++) {
             if (item != 8) {
                 c->at += sizes[item];
@@ -315,6 +324,8 @@ static wk_tokenizer *assemble(const char *name, const char *head)
     if (f)
         t = parse_text("%.*s,\"vocab\":%s}}", (int)n - 2, head, b.data);
     wk_free(v.tokens.at);
+    wk_free(v.type);
+    wk_free(v.score);
     wk_free(v.merges.at);
     wk_buf_free(&b);
     wk_file_release(f);
