@@ -76,6 +76,7 @@ $(BUILD)/flags: force
 	@mkdir -p $(@D)
 	@echo '$(CC) $(FLAGS) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(FLAGS) $(CFLAGS)' > $@
 .PHONY: force
+.SECONDARY: # objects of examples and benches are kept
 
 define isa_rule
 $(BUILD)/obj/src/cpu/isa/%.$(1).o: src/cpu/isa/%.c $(BUILD)/flags
