@@ -54,10 +54,13 @@ static bool read_windows(wk_decoder_config *c, wk_conf *conf)
     for (int64_t i = 0; c->window && i < c->layers; i++) {
         char key[40];
         snprintf(key, sizeof key, "layer_types.%lld", (long long)i);
-        const char *type = by_flag ? wk_conf_text(conf, key, NULL) : NULL;
+        const char *type = wk_conf_text(conf, key, NULL);
         bool        local = type ? !strcmp(type, "sliding_attention") : i >= first;
         if (type && !local && strcmp(type, "full_attention"))
             wk_fail(WK_ERR_UNSUPPORTED, "%s: unknown layer type %s", wk_conf_file(conf), type);
+        if (type && !by_flag && local != (size > 0))
+            wk_fail(WK_ERR_UNSUPPORTED, "%s: %s is %s, which %s has not", wk_conf_file(conf), key,
+                    type, c->row->type);
         c->window[i] = local && size > 0 ? size : 0;
     }
     return wk_ok();

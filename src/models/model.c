@@ -65,7 +65,6 @@ static const char *const harmless[] = {
     "repetition_penalty",
     "length_penalty",
     "use_bfloat16",
-    "layer_types",
     "max_window_layers",
     NULL,
 };

@@ -298,6 +298,8 @@ TEST(configs_that_are_not_understood)
     check_config(LLAMA ", \"hidden_size\": \"16\"", "hidden_size is not a number");
     check_config(LLAMA ", \"rope_theta\": 0", "rope_theta 0");
     check_config(LLAMA ", \"sliding_window\": 4", "sliding_window is not understood");
+    check_config(LLAMA ", \"layer_types\": [\"full_attention\"]", NULL);
+    check_config(LLAMA ", \"layer_types\": [\"sliding_attention\"]", "which llama has not");
 #undef LLAMA
 }
 
