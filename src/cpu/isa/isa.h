@@ -15,4 +15,8 @@
 
 void WK_ISA(install_rows)(void);
 
+bool WK_ISA(norm)(const wk_call *c); /* rms_norm, layer_norm */
+bool WK_ISA(rope)(const wk_call *c);
+bool WK_ISA(softmax)(const wk_call *c); /* and log_softmax */
+
 #endif

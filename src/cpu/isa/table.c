@@ -3,7 +3,11 @@
 #include "isa.h"
 
 static const wk_kernel kernels[WK_OP_COUNT] = {
-    [WK_OP_fill] = { 0 },
+    [WK_OP_rms_norm] = { WK_ISA(norm), .strided = 1 },
+    [WK_OP_layer_norm] = { WK_ISA(norm), .strided = 1 },
+    [WK_OP_rope] = { WK_ISA(rope), .strided = 1 },
+    [WK_OP_softmax] = { WK_ISA(softmax) },
+    [WK_OP_log_softmax] = { WK_ISA(softmax) },
 };
 
 void WK_ISA(install_rows)(void) {}
