@@ -7,12 +7,16 @@
 #ifndef WK_CPU_H
 #define WK_CPU_H
 
-#include "../core/core.h"
+#include "gemm.h"
 
 typedef struct {
     const char      *name;
-    const wk_kernel *kernels;   /* [WK_OP_COUNT]; without run: the portable kernel serves */
-    void (*install_rows)(void); /* put faster rows into wk_dtypes */
+    const wk_kernel *kernels;    /* [WK_OP_COUNT]; without run: the portable kernel serves */
+    void (*install_rows)(void);  /* put faster rows into wk_dtypes */
+    const wk_engine *f32, *bf16; /* of matrix products; without bf16: f32 serves */
+
+    /* The product on up to so many threads.  Uses the calling thread's scratch memory. */
+    void (*gemm)(const wk_gemm *g, int threads);
 } wk_cpu_isa;
 
 extern const wk_cpu_isa wk_cpu_base, wk_cpu_avx2, wk_cpu_avx512;

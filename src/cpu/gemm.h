@@ -65,4 +65,25 @@ typedef struct {
     void (*end)(void);
 } wk_engine;
 
+/* ---- The driver --------------------------------------------------------- */
+
+/* out = sums + bias + add, or act(sums[0] + bias[0]) * (sums[1] + bias[1]) + add. */
+typedef struct {
+    const wk_engine *engine;
+    int64_t          m, n, k;
+    wk_mat           a, b[2]; /* b: [n, k]; the second one may be without data */
+    bool             panels;  /* b lies as wk_pack() leaves it; b.row is k rounded up */
+    wk_act           act;     /* where there are two */
+    const float     *bias[2]; /* [n] or NULL */
+    wk_mat           add;     /* [m, n], col is 1; may be without data */
+    wk_mat           out;     /* [m, n], col is 1 */
+} wk_gemm;
+
+/* Row i, column p of x. */
+static inline wk_mat wk_mat_at(wk_mat x, int64_t i, int64_t p)
+{
+    x.data = (const char *)x.data + (i * x.row + p * x.col) * (int64_t)wk_dtypes[x.dtype].size;
+    return x;
+}
+
 #endif

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* table.c - the kernels of one instruction set. */
 #include "isa.h"
+#include "matrix.h"
 
 static const wk_kernel kernels[WK_OP_COUNT] = {
     [WK_OP_fill] = { 0 },
+    [WK_OP_matmul] = { WK_ISA(matmul), .strided = WK_ALL_OPERANDS },
+    [WK_OP_linear] = { WK_ISA(linear) },
+    [WK_OP_linear_glu] = { WK_ISA(linear_glu) },
 };
 
 void WK_ISA(install_rows)(void) {}
@@ -14,4 +18,6 @@ const wk_cpu_isa TABLE_NAME2(ISA) = {
     .name = WK_TEXT2(ISA),
     .kernels = kernels,
     .install_rows = WK_ISA(install_rows),
+    .f32 = &WK_ISA(engine),
+    .gemm = WK_ISA(gemm),
 };
