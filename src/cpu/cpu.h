@@ -3,7 +3,7 @@
  *
  * The files in isa/ are compiled once for each instruction set, over simd.h, and give
  * one wk_cpu_isa each; the best one that the processor has is chosen when the library
- * starts.  WICK_CPU=base|avx2|avx512|... forces one. */
+ * starts.  WICK_CPU=base|avx2|avx512|avx512bf16|amx forces one. */
 #ifndef WK_CPU_H
 #define WK_CPU_H
 
@@ -19,7 +19,7 @@ typedef struct {
     void (*gemm)(const wk_gemm *g, int threads);
 } wk_cpu_isa;
 
-extern const wk_cpu_isa wk_cpu_base, wk_cpu_avx2, wk_cpu_avx512;
+extern const wk_cpu_isa wk_cpu_base, wk_cpu_avx2, wk_cpu_avx512, wk_cpu_avx512bf16;
 
 const wk_cpu_isa *wk_cpu_current(void);                           /* the one in use */
 int               wk_cpu_list(const wk_cpu_isa **isas, int room); /* those this processor has */

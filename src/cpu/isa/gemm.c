@@ -219,6 +219,16 @@ static const char *panel_of_b(const plan *p, const piece *w, int64_t j, int side
     return w->b + (size_t)(side * p->nb + j) * p->b_panel + at * e->nr * e->b_size;
 }
 
+/* Fetch where results will go, while they are still computed. */
+static void expect(const wk_gemm *g, int64_t i, int64_t j, int rows, int cols)
+{
+    const char *out = wk_mat_at(g->out, i, j).data;
+    int64_t     size = (int64_t)wk_dtypes[g->out.dtype].size;
+    for (int r = 0; r < rows; r++, out += g->out.row * size)
+        for (int64_t at = 0; at < cols * size; at += 64)
+            __builtin_prefetch(out + at, 1);
+}
+
 static void compute(const plan *p, const piece *w)
 {
     const wk_gemm   *g = p->g;
@@ -242,6 +252,8 @@ static void compute(const plan *p, const piece *w)
                     bool in_place = direct && t.rows == e->mr && t.cols == e->nr;
                     t.c = in_place ? (float *)wk_mat_at(g->out, row, col).data : sums;
                     t.ldc = in_place ? g->out.row : e->nr;
+                    if (at + p->kc >= p->kp)
+                        expect(g, row, col, t.rows, t.cols);
                     e->kernel(&t);
                     if (!in_place && at + p->kc >= p->kp && side == p->sides - 1)
                         WK_ISA(gemm_finish)

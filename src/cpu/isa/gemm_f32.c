@@ -9,29 +9,29 @@
 #include "matrix.h"
 
 #include "../simd.h"
+#include "transpose.h"
 
 #if defined __AVX512F__
-enum { MR = 14 };
+enum { MR = 14, KC = 512 };
 #elif defined __aarch64__
-enum { MR = 12 };
+enum { MR = 12, KC = 512 };
 #else
-enum { MR = 6 };
+enum { MR = 6, KC = 320 };
 #endif
-enum { NR = 2 * VF, KC = 320, ALIGN = 64 };
-
-#define INLINE static inline __attribute__((always_inline))
+enum { NR = 2 * VF };
 
 /* ---- The micro-kernel --------------------------------------------------- */
 
 /* Element r of A's column is at a + r * a_row, and the next column a_col further on. */
 INLINE void tile(int rows, int width, const float *a, int64_t a_row, int64_t a_col, const float *b,
-                 int64_t b_col, int64_t k, float *c, int64_t ldc, bool add)
+                 int64_t b_col, int64_t k, float *c, int64_t ldc, bool add, const char *next)
 {
     vf sum[MR][2];
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
         sum[r][0] = sum[r][1] = vset(0);
     for (int64_t p = 0; p < k; p++, a += a_col, b += b_col) {
+        __builtin_prefetch(next + p * (MR * 4));
         vf b0 = vload(b), b1 = width > 1 ? vload(b + VF) : b0;
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {
@@ -51,14 +51,14 @@ INLINE void tile(int rows, int width, const float *a, int64_t a_row, int64_t a_c
 }
 
 typedef void (*tile_fn)(const float *a, int64_t a_row, int64_t a_col, const float *b, int64_t b_col,
-                        int64_t k, float *c, int64_t ldc, bool add);
+                        int64_t k, float *c, int64_t ldc, bool add, const char *next);
 
 #define TILE(rows, width)                                                                          \
     static void tile_##rows##_##width(const float *a, int64_t a_row, int64_t a_col,                \
                                       const float *b, int64_t b_col, int64_t k, float *c,          \
-                                      int64_t ldc, bool add)                                       \
+                                      int64_t ldc, bool add, const char *next)                                       \
     {                                                                                              \
-        tile(rows, width, a, a_row, a_col, b, b_col, k, c, ldc, add);                              \
+        tile(rows, width, a, a_row, a_col, b, b_col, k, c, ldc, add, next);                              \
     }
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2)
 #define NAMES(rows)                                                                                \
@@ -86,62 +86,10 @@ TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
 
 static void kernel(const wk_gemm_tile *t)
 {
-    tiles[t->rows - 1][t->cols > VF](t->a, 1, MR, t->b, NR, t->k, t->c, t->ldc, t->add);
+    tiles[t->rows - 1][t->cols > VF](t->a, 1, MR, t->b, NR, t->k, t->c, t->ldc, t->add, t->next ? t->next : t->a);
 }
 
 /* ---- Packing ------------------------------------------------------------ */
-
-/* Of two rows of blocks, a0 a1 and b0 b1, make a0 b0 and a1 b1. */
-#define EXCHANGE(size, low, high)                                                                  \
-    INLINE void exchange##size(vf *a, vf *b)                                                       \
-    {                                                                                              \
-        vf x = __builtin_shufflevector(*a, *b, LANES low);                                         \
-        *b = __builtin_shufflevector(*a, *b, LANES high);                                          \
-        *a = x;                                                                                    \
-    }
-#define LANES(...) __VA_ARGS__
-#if defined __AVX512F__
-EXCHANGE(1, (0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30),
-         (1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31))
-EXCHANGE(2, (0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29),
-         (2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31))
-EXCHANGE(4, (0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27),
-         (4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31))
-EXCHANGE(8, (0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),
-         (8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
-#elif defined __AVX2__
-EXCHANGE(1, (0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15))
-EXCHANGE(2, (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15))
-EXCHANGE(4, (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
-#else
-EXCHANGE(1, (0, 4, 2, 6), (1, 5, 3, 7))
-EXCHANGE(2, (0, 1, 4, 5), (2, 3, 6, 7))
-#endif
-
-/* v[i] lane j <-> v[j] lane i: blocks of 1, 2, 4 .. change places. */
-INLINE void transpose(vf v[VF])
-{
-#pragma GCC unroll 16
-    for (int i = 0; i < VF; i++)
-        if (!(i & 1))
-            exchange1(&v[i], &v[i + 1]);
-#pragma GCC unroll 16
-    for (int i = 0; i < VF; i++)
-        if (!(i & 2))
-            exchange2(&v[i], &v[i + 2]);
-#if defined __AVX2__
-#pragma GCC unroll 16
-    for (int i = 0; i < VF; i++)
-        if (!(i & 4))
-            exchange4(&v[i], &v[i + 4]);
-#endif
-#if defined __AVX512F__
-#pragma GCC unroll 16
-    for (int i = 0; i < VF; i++)
-        if (!(i & 8))
-            exchange8(&v[i], &v[i + 8]);
-#endif
-}
 
 /* n elements from p on, stride apart; the other lanes are 0. */
 INLINE vf load(const void *p, wk_dtype dtype, int64_t n, int64_t stride)
@@ -170,8 +118,11 @@ INLINE void store(float *p, vf x, int n)
 /* Where the elements of a step lie side by side already. */
 INLINE void pack_steps(float *panel, int width, const wk_mat *x, int64_t count, int64_t k)
 {
-    for (int64_t p = 0; p < k; p++)
+    const char *ahead = wk_mat_at(*x, 0, 16).data;
+    int64_t step = x->col * (int64_t)wk_dtypes[x->dtype].size;
+    for (int64_t p = 0; p < k; p++, ahead += step)
         for (int r = 0; r < width; r += VF) {
+            __builtin_prefetch(ahead + r * 4);
             int64_t n = count - r > VF ? VF : count - r > 0 ? count - r : 0;
             vf      v = n ? load(wk_mat_at(*x, r, p).data, x->dtype, n, 1) : vset(0);
             store(panel + p * width + r, v, width - r);
@@ -261,7 +212,7 @@ static void direct_piece(const direct *d, int64_t i, int64_t i_end, int64_t j, f
         rows = wk_min_i64(MR, i_end - i);
         tiles[rows - 1][cols > VF](a.data, a.row, a.col, b.data, b.col, g->k,
                                    plain ? (float *)wk_mat_at(g->out, i, j).data : sums,
-                                   plain ? g->out.row : NR, false);
+                                   plain ? g->out.row : NR, false, a.data);
         if (!plain)
             WK_ISA(gemm_finish)(g, i, j, (int)rows, cols, sums, NULL, NR);
     }

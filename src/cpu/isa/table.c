@@ -3,7 +3,7 @@
 #include "isa.h"
 #include "matrix.h"
 
-static const wk_kernel kernels[WK_OP_COUNT] = {
+const wk_kernel WK_ISA(kernels)[WK_OP_COUNT] = {
     [WK_OP_fill] = { 0 },
     [WK_OP_matmul] = { WK_ISA(matmul), .strided = WK_ALL_OPERANDS },
     [WK_OP_linear] = { WK_ISA(linear) },
@@ -16,7 +16,7 @@ void WK_ISA(install_rows)(void) {}
 #define TABLE_NAME2(isa) TABLE_NAME(isa)
 const wk_cpu_isa TABLE_NAME2(ISA) = {
     .name = WK_TEXT2(ISA),
-    .kernels = kernels,
+    .kernels = WK_ISA(kernels),
     .install_rows = WK_ISA(install_rows),
     .f32 = &WK_ISA(engine),
     .gemm = WK_ISA(gemm),
