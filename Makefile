@@ -87,6 +87,7 @@ $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 
 $(BUILD)/obj/src/cpu/cpu.o: FLAGS += $(ISAS:%=-DWITH_%)
 $(BUILD)/obj/src/cpu/x86/%.o: FLAGS += $(FLAGS_avx512)
+$(BUILD)/obj/src/cpu/x86/gemm_bf16.o: FLAGS += -mavx512bf16
 $(BUILD)/obj/tests/%.o: FLAGS += -Itests
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags

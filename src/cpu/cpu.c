@@ -4,6 +4,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#if defined WITH_avx2
+#include <cpuid.h>
+#endif
 
 /* ---- Instruction sets --------------------------------------------------- */
 
@@ -19,6 +22,12 @@ static bool has_avx512(void)
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+static bool has_avx512bf16(void)
+{
+    enum { BF16 = 1 << 5 };
+    unsigned a, b, c, d;
+    return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & BF16;
+}
 #endif
 
 static const struct { /* from the plainest to the best */
@@ -29,6 +38,7 @@ static const struct { /* from the plainest to the best */
 #if defined WITH_avx2
     { &wk_cpu_avx2, has_avx2 },
     { &wk_cpu_avx512, has_avx512 },
+    { &wk_cpu_avx512bf16, has_avx512bf16 },
 #endif
 };
 

@@ -3,19 +3,23 @@
  *
  * The files in isa/ are compiled once for each instruction set, over simd.h, and give
  * one wk_cpu_isa each; the best one that the processor has is chosen when the library
- * starts.  WICK_CPU=base|avx2|avx512|... forces one. */
+ * starts.  WICK_CPU=base|avx2|avx512|avx512bf16|amx forces one. */
 #ifndef WK_CPU_H
 #define WK_CPU_H
 
-#include "../core/core.h"
+#include "gemm.h"
 
 typedef struct {
     const char      *name;
-    const wk_kernel *kernels;   /* [WK_OP_COUNT]; without run: the portable kernel serves */
-    void (*install_rows)(void); /* put faster rows into wk_dtypes */
+    const wk_kernel *kernels;    /* [WK_OP_COUNT]; without run: the portable kernel serves */
+    void (*install_rows)(void);  /* put faster rows into wk_dtypes */
+    const wk_engine *f32, *bf16; /* of matrix products; without bf16: f32 serves */
+
+    /* The product on up to so many threads.  Uses the calling thread's scratch memory. */
+    void (*gemm)(const wk_gemm *g, int threads);
 } wk_cpu_isa;
 
-extern const wk_cpu_isa wk_cpu_base, wk_cpu_avx2, wk_cpu_avx512;
+extern const wk_cpu_isa wk_cpu_base, wk_cpu_avx2, wk_cpu_avx512, wk_cpu_avx512bf16;
 
 const wk_cpu_isa *wk_cpu_current(void);                           /* the one in use */
 int               wk_cpu_list(const wk_cpu_isa **isas, int room); /* those this processor has */

@@ -13,6 +13,8 @@
 #define WK_TEXT(x)           #x
 #define WK_TEXT2(x)          WK_TEXT(x)
 
+extern const wk_kernel WK_ISA(kernels)[WK_OP_COUNT];
+
 void WK_ISA(install_rows)(void);
 
 bool WK_ISA(norm)(const wk_call *c); /* rms_norm, layer_norm */

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* table.c - the kernels of one instruction set. */
 #include "isa.h"
+#include "matrix.h"
 
-static const wk_kernel kernels[WK_OP_COUNT] = {
+const wk_kernel WK_ISA(kernels)[WK_OP_COUNT] = {
     [WK_OP_rms_norm] = { WK_ISA(norm), .strided = 1 },
     [WK_OP_layer_norm] = { WK_ISA(norm), .strided = 1 },
     [WK_OP_rope] = { WK_ISA(rope), .strided = 1 },
     [WK_OP_softmax] = { WK_ISA(softmax) },
     [WK_OP_log_softmax] = { WK_ISA(softmax) },
+    [WK_OP_matmul] = { WK_ISA(matmul), .strided = WK_ALL_OPERANDS },
+    [WK_OP_linear] = { WK_ISA(linear) },
+    [WK_OP_linear_glu] = { WK_ISA(linear_glu) },
 };
 
 void WK_ISA(install_rows)(void) {}
@@ -16,6 +20,8 @@ void WK_ISA(install_rows)(void) {}
 #define TABLE_NAME2(isa) TABLE_NAME(isa)
 const wk_cpu_isa TABLE_NAME2(ISA) = {
     .name = WK_TEXT2(ISA),
-    .kernels = kernels,
+    .kernels = WK_ISA(kernels),
     .install_rows = WK_ISA(install_rows),
+    .f32 = &WK_ISA(engine),
+    .gemm = WK_ISA(gemm),
 };

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* gemm.c - the driver of matrix products: blocks, packing, pieces of work, and what
+ * becomes of the sums.  See gemm.h.
+ *
+ * A block of A and a block of B, with all of k, are packed by all threads.  Then threads
+ * take pieces of C, mc x nc, and see each through from its first step of k to its last
+ * and on to out; sums wait in tiles of the thread's own.  Whoever finds no piece left
+ * packs the next block of B meanwhile, so that threads meet once for each block. */
+#include "matrix.h"
+
+#include "../simd.h"
+
+enum {
+    BLOCK_A = 16 << 20,    /* bytes of packed A ... */
+    BLOCK_B = 4 << 20,     /* ... and B, of which there are two */
+    MOST_K = 16384,        /* longer sums are made in several rounds */
+    MOST_IN_PANEL = 16384, /* nr * kc of any engine */
+    ALIGN = 64
+};
+
+/* ---- From sums to results ----------------------------------------------- */
+
+/* n <= VF elements at p; the other lanes are 0. */
+static inline vf load(const void *p, wk_dtype dtype, int64_t n)
+{
+    float row[VF] = { 0 };
+    if (dtype == WK_F32)
+        return n == VF ? vload(p) : vload_part(p, n);
+    if (dtype == WK_BF16 && n == VF)
+        return vload_bf16(p);
+    if (dtype == WK_F16 && n == VF)
+        return vload_f16(p);
+    wk_dtypes[dtype].load[WK_AS_F32](row, p, n, 1);
+    return vload(row);
+}
+
+static inline void store(void *p, wk_dtype dtype, vf x, int64_t n)
+{
+    float row[VF];
+    if (dtype == WK_F32) {
+        if (n == VF)
+            vstore(p, x);
+        else
+            vstore_part(p, x, n);
+    } else if (dtype == WK_BF16 && n == VF) {
+        vstore_bf16(p, x);
+    } else if (dtype == WK_F16 && n == VF) {
+        vstore_f16(p, x);
+    } else {
+        vstore(row, x);
+        wk_dtypes[dtype].store[WK_AS_F32](p, row, n, 1);
+    }
+}
+
+static inline vf activate(wk_act act, vf x)
+{
+    switch (act) {
+    case WK_ACT_NONE:
+        break;
+    case WK_ACT_SILU:
+        return x / (1.0f + vexp(-x));
+    case WK_ACT_GELU:
+        for (int i = 0; i < VF; i++)
+            x[i] *= 0.5f * erfcf(-0.70710678f * x[i]);
+        return x;
+    case WK_ACT_GELU_TANH:
+        return x / (1.0f + vexp(-1.59576912f * x * (1.0f + 0.044715f * x * x)));
+    case WK_ACT_RELU:
+        return vmax(vset(0), x);
+    }
+    return x;
+}
+
+/* Row i of the result, count columns from j on, from its sums. */
+static void finish_row(const wk_gemm *g, int64_t i, int64_t j, int64_t count, const float *sum,
+                       const float *sum2)
+{
+    char *out = (char *)wk_mat_at(g->out, i, j).data;
+    char *add = g->add.data ? (char *)wk_mat_at(g->add, i, j).data : NULL;
+    for (int64_t c = 0; c < count; c += VF) {
+        int64_t n = wk_min_i64(VF, count - c);
+        vf      x = vload(sum + c);
+        if (g->bias[0])
+            x += load(g->bias[0] + j + c, WK_F32, n);
+        if (sum2) {
+            vf y = vload(sum2 + c);
+            if (g->bias[1])
+                y += load(g->bias[1] + j + c, WK_F32, n);
+            x = activate(g->act, x) * y;
+        }
+        if (add)
+            x += load(add + c * (int64_t)wk_dtypes[g->add.dtype].size, g->add.dtype, n);
+        store(out + c * (int64_t)wk_dtypes[g->out.dtype].size, g->out.dtype, x, n);
+    }
+}
+
+void WK_ISA(gemm_finish)(const wk_gemm *g, int64_t i, int64_t j, int rows, int cols,
+                         const float *sum, const float *sum2, int64_t ld)
+{
+    for (int r = 0; r < rows; r++)
+        finish_row(g, i + r, j, cols, sum + r * ld, sum2 ? sum2 + r * ld : NULL);
+}
+
+/* Are the sums the result? */
+bool WK_ISA(gemm_is_plain)(const wk_gemm *g)
+{
+    return g->out.dtype == WK_F32 && !g->bias[0] && !g->add.data && !g->b[1].data;
+}
+
+/* ---- The plan ----------------------------------------------------------- */
+
+typedef struct {
+    const wk_gemm      *g;
+    const wk_engine    *e;
+    int                 sides;  /* Bs */
+    bool                packs;  /* B has to be packed */
+    int64_t             kp, kc; /* k rounded up, and a step of it */
+    int64_t             mb, nb; /* panels in a block ... */
+    int64_t             mc, nc; /* ... and in a piece */
+    size_t              a_panel, b_panel;
+    char               *a, *b[2]; /* B twice: one is read, one is packed; sides after one another */
+    char               *sums;     /* of each thread */
+    size_t              sums_size;
+    atomic_int_fast64_t next[4]; /* work of stages, taken in turn */
+} plan;
+
+static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+static void shape_work(plan *p, int threads)
+{
+    const wk_gemm   *g = p->g;
+    const wk_engine *e = p->e;
+    int64_t          mt = divide_up(g->m, e->mr), nt = divide_up(g->n, e->nr);
+    p->kp = divide_up(g->k, e->kr) * e->kr;
+    p->kc = divide_up(divide_up(p->kp, divide_up(p->kp, e->kc)), e->kr) * e->kr;
+    p->a_panel = (size_t)p->kp * (size_t)(e->mr * e->a_size);
+    p->b_panel = (size_t)p->kp * (size_t)(e->nr * e->b_size);
+    p->a_panel = (p->a_panel + ALIGN - 1) / ALIGN * ALIGN;
+    p->b_panel = (p->b_panel + ALIGN - 1) / ALIGN * ALIGN;
+    p->mc = wk_min_i64(e->mc / e->mr, mt);
+    p->nc = wk_min_i64(wk_max_i64(e->nc / e->nr / p->sides, 1), nt);
+    int64_t room_a = wk_max_i64(BLOCK_A / (int64_t)p->a_panel, p->mc);
+    int64_t room_b = (BLOCK_B + threads * (BLOCK_B / 8)) / ((int64_t)p->b_panel * p->sides);
+    p->mb = divide_up(mt, divide_up(mt, room_a));
+    p->nb = p->packs ? divide_up(nt, divide_up(nt, wk_max_i64(room_b, p->nc))) : nt;
+    /* enough pieces for all threads to end at about the same time */
+    while (divide_up(p->mb, p->mc) * divide_up(p->nb, p->nc) < 4 * threads && p->mc * p->nc > 1) {
+        if (p->nc * e->nr >= p->mc * e->mr && p->nc > 1)
+            p->nc = divide_up(p->nc, 2);
+        else if (p->mc > 1)
+            p->mc = divide_up(p->mc, 2);
+        else
+            p->nc = divide_up(p->nc, 2);
+    }
+    p->sums_size = (size_t)(p->mc * p->nc * p->sides) * (size_t)(e->mr * e->nr) * sizeof(float);
+    p->sums_size = (p->sums_size + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+/* ---- Packing ------------------------------------------------------------ */
+
+static void pack_a(const plan *p, int64_t panel, char *to)
+{
+    const wk_gemm   *g = p->g;
+    const wk_engine *e = p->e;
+    int64_t          i = panel * e->mr, rows = wk_min_i64(e->mr, g->m - i);
+    for (int64_t at = 0; at < p->kp; at += p->kc) {
+        wk_mat x = wk_mat_at(g->a, i, at);
+        e->pack_a(to + at * e->mr * e->a_size, &x, rows, wk_min_i64(p->kc, g->k - at));
+    }
+}
+
+/* A part of B in panels as the engine's own pack can read it: rows of bf16 in room. */
+static wk_mat read_panels(const wk_mat *b, int64_t j, int64_t cols, int64_t at, int64_t k,
+                          uint16_t *room)
+{
+    for (int64_t c = 0; c < cols; c++) {
+        const uint16_t *from =
+            (const uint16_t *)b->data + (j + c) / 16 * 16 * b->row + at / 2 * 32 + (j + c) % 16 * 2;
+        for (int64_t p = 0; p < k; p++)
+            room[c * k + p] = from[p / 2 * 32 + p % 2];
+    }
+    return (wk_mat){ room, WK_BF16, k, 1 };
+}
+
+static void pack_b(const plan *p, int64_t panel, int side, char *to)
+{
+    const wk_gemm   *g = p->g;
+    const wk_engine *e = p->e;
+    int64_t          j = panel * e->nr, cols = wk_min_i64(e->nr, g->n - j);
+    for (int64_t at = 0; at < p->kp; at += p->kc) {
+        uint16_t room[MOST_IN_PANEL];
+        int64_t  k = wk_min_i64(p->kc, g->k - at);
+        wk_mat   x = g->panels ? read_panels(&g->b[side], j, cols, at, k, room)
+                               : wk_mat_at(g->b[side], j, at);
+        e->pack_b(to + at * e->nr * e->b_size, &x, cols, k);
+    }
+}
+
+/* ---- Pieces ------------------------------------------------------------- */
+
+/* The panels that a piece is about: i .. i_end of A, j .. j_end of B; both counted from
+ * the first of their block, which begins at a0, b0. */
+typedef struct {
+    int64_t a0, b0, i, i_end, j, j_end;
+    char   *b; /* packed block */
+    float  *sums;
+} piece;
+
+static const char *panel_of_b(const plan *p, const piece *w, int64_t j, int side, int64_t at,
+                              int64_t k, int64_t *group)
+{
+    const wk_engine *e = p->e;
+    const wk_mat    *b = &p->g->b[side];
+    if (!p->packs) { /* groups of 16 columns, all of their k after one another */
+        *group = b->row * 32;
+        return (const char *)b->data + (w->b0 + j) * (e->nr / 16) * *group + at * 32;
+    }
+    *group = k * 32;
+    return w->b + (size_t)(side * p->nb + j) * p->b_panel + at * e->nr * e->b_size;
+}
+
+/* Fetch where results will go, while they are still computed. */
+static void expect(const wk_gemm *g, int64_t i, int64_t j, int rows, int cols)
+{
+    const char *out = wk_mat_at(g->out, i, j).data;
+    int64_t     size = (int64_t)wk_dtypes[g->out.dtype].size;
+    for (int r = 0; r < rows; r++, out += g->out.row * size)
+        for (int64_t at = 0; at < cols * size; at += 64)
+            __builtin_prefetch(out + at, 1);
+}
+
+static void compute(const plan *p, const piece *w)
+{
+    const wk_gemm   *g = p->g;
+    const wk_engine *e = p->e;
+    const int64_t    mt = w->i_end - w->i, tile = e->mr * e->nr;
+    const bool       direct = p->kc >= p->kp && WK_ISA(gemm_is_plain)(g);
+    for (int64_t at = 0; at < p->kp; at += p->kc)
+        for (int64_t j = w->j; j < w->j_end; j++)
+            for (int side = 0; side < p->sides; side++) {
+                int64_t      col = (w->b0 + j) * e->nr;
+                wk_gemm_tile t = { .k = wk_min_i64(p->kc, p->kp - at),
+                                   .cols = (int)wk_min_i64(e->nr, g->n - col),
+                                   .add = at > 0 };
+                t.b = panel_of_b(p, w, j, side, at, t.k, &t.group);
+                for (int64_t i = w->i; i < w->i_end; i++) {
+                    int64_t row = (w->a0 + i) * e->mr;
+                    float *sums = w->sums + (((j - w->j) * p->sides + side) * mt + i - w->i) * tile;
+                    t.rows = (int)wk_min_i64(e->mr, g->m - row);
+                    t.a = p->a + (size_t)i * p->a_panel + at * e->mr * e->a_size;
+                    t.next = i + 1 < w->i_end ? (const char *)t.a + p->a_panel : NULL;
+                    bool in_place = direct && t.rows == e->mr && t.cols == e->nr;
+                    t.c = in_place ? (float *)wk_mat_at(g->out, row, col).data : sums;
+                    t.ldc = in_place ? g->out.row : e->nr;
+                    if (at + p->kc >= p->kp)
+                        expect(g, row, col, t.rows, t.cols);
+                    e->kernel(&t);
+                    if (!in_place && at + p->kc >= p->kp && side == p->sides - 1)
+                        WK_ISA(gemm_finish)
+                        (g, row, col, t.rows, t.cols, side ? sums - mt * tile : sums,
+                         side ? sums : NULL, e->nr);
+                }
+            }
+}
+
+/* ---- Stages ------------------------------------------------------------- */
+
+typedef struct {
+    plan    *p;
+    int      thread;
+    unsigned stage;
+} worker;
+
+static int64_t take(worker *w)
+{
+    return atomic_fetch_add_explicit(&w->p->next[w->stage & 3], 1, memory_order_relaxed);
+}
+
+/* All threads end a stage together.  Its counter is used again four stages on. */
+static void meet(worker *w)
+{
+    wk_team_barrier();
+    if (!w->thread)
+        atomic_store_explicit(&w->p->next[w->stage & 3], 0, memory_order_relaxed);
+    w->stage++;
+}
+
+static void pack_b_item(const plan *p, int64_t b0, int64_t item, char *to)
+{
+    int     side = (int)(item % p->sides);
+    int64_t panel = item / p->sides;
+    pack_b(p, b0 + panel, side, to + (size_t)(side * p->nb + panel) * p->b_panel);
+}
+
+/* The block of A from panel a0 on, and the first one of B. */
+static void pack_stage(worker *w, int64_t a0, int64_t a_count)
+{
+    plan   *p = w->p;
+    int64_t item, nt = divide_up(p->g->n, p->e->nr);
+    bool    have_b = !p->packs || (a0 > 0 && p->nb >= nt);
+    int64_t b_items = have_b ? 0 : wk_min_i64(p->nb, nt) * p->sides;
+    while ((item = take(w)) < a_count + b_items)
+        if (item < a_count)
+            pack_a(p, a0 + item, p->a + (size_t)item * p->a_panel);
+        else
+            pack_b_item(p, 0, item - a_count, p->b[0]);
+    meet(w);
+}
+
+/* The products of two blocks, and the packing of the next block of B. */
+static void compute_stage(worker *w, int64_t a0, int64_t a_count, int64_t b0, int turn)
+{
+    plan   *p = w->p;
+    int64_t item, nt = divide_up(p->g->n, p->e->nr), after = b0 + p->nb;
+    int64_t b_count = wk_min_i64(p->nb, nt - b0), more = wk_min_i64(p->nb, nt - after) * p->sides;
+    int64_t down = divide_up(a_count, p->mc), across = divide_up(b_count, p->nc);
+    while ((item = take(w)) < down * across + (p->packs ? wk_max_i64(more, 0) : 0)) {
+        if (item >= down * across) {
+            pack_b_item(p, after, item - down * across, p->b[turn ^ 1]);
+            continue;
+        }
+        int64_t i = item / across * p->mc, j = item % across * p->nc;
+        void   *sums = p->sums + (size_t)w->thread * p->sums_size;
+        compute(p, &(piece){ a0, b0, i, wk_min_i64(i + p->mc, a_count), j,
+                             wk_min_i64(j + p->nc, b_count), p->b[turn], sums });
+    }
+    meet(w);
+}
+
+static void work(void *ctx, int thread, int threads)
+{
+    worker           w = { .p = ctx, .thread = thread };
+    const wk_engine *e = w.p->e;
+    int64_t          mt = divide_up(w.p->g->m, e->mr), nt = divide_up(w.p->g->n, e->nr);
+    (void)threads;
+    if (e->begin)
+        e->begin();
+    for (int64_t a0 = 0; a0 < mt; a0 += w.p->mb) {
+        int64_t a_count = wk_min_i64(w.p->mb, mt - a0);
+        int     turn = 0;
+        pack_stage(&w, a0, a_count);
+        for (int64_t b0 = 0; b0 < nt; b0 += w.p->nb, turn ^= 1)
+            compute_stage(&w, a0, a_count, b0, turn);
+    }
+    if (e->end)
+        e->end();
+}
+
+static void product(const wk_gemm *g, int threads)
+{
+    plan p = { .g = g, .e = g->engine, .sides = g->b[1].data ? 2 : 1 };
+    p.packs = !(g->panels && g->engine->pairs);
+    shape_work(&p, threads);
+    size_t size_a = (size_t)p.mb * p.a_panel;
+    size_t size_b = p.packs ? (size_t)(p.nb * p.sides) * p.b_panel : 0;
+    bool   twice = p.nb * p.e->nr < g->n;
+    p.a = wk_scratch(size_a + size_b * (twice ? 2 : 1) + (size_t)threads * p.sums_size);
+    if (!p.a)
+        return;
+    p.b[0] = p.a + size_a;
+    p.b[1] = twice ? p.b[0] + size_b : p.b[0];
+    p.sums = p.b[1] + size_b;
+    wk_team_run(threads, work, &p);
+}
+
+void WK_ISA(gemm)(const wk_gemm *g, int threads)
+{
+    if (g->k <= MOST_K || g->b[1].data) {
+        product(g, threads);
+        return;
+    }
+    wk_gemm part = *g;
+    bool    in_place = g->out.dtype == WK_F32;
+    size_t  bytes = (size_t)(g->m * g->n) * sizeof(float);
+    float  *sums = in_place ? NULL : wk_alloc_pages(bytes);
+    if (!in_place && !sums)
+        return;
+    if (sums)
+        part.out = (wk_mat){ sums, WK_F32, g->n, 1 };
+    for (int64_t at = 0; wk_ok() && at < g->k; at += MOST_K) {
+        part.k = wk_min_i64(MOST_K, g->k - at);
+        part.a = wk_mat_at(g->a, 0, at);
+        if (g->panels)
+            part.b[0].data = (const char *)g->b[0].data + at * 32;
+        else
+            part.b[0] = wk_mat_at(g->b[0], 0, at);
+        if (at > 0)
+            part.add = part.out, part.bias[0] = NULL;
+        if (at + MOST_K >= g->k)
+            part.out = g->out;
+        product(&part, threads);
+    }
+    wk_free_pages(sums, bytes);
+}

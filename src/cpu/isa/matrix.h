@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* matrix.h - what the files about matrix products share. */
+#ifndef WK_CPU_MATRIX_H
+#define WK_CPU_MATRIX_H
+
+#include "../gemm.h"
+#include "isa.h"
+
+extern const wk_engine WK_ISA(engine);
+
+void WK_ISA(gemm)(const wk_gemm *g, int threads);
+
+/* The same for f32 A of moderate size: nothing is packed that can be read as it lies.
+ * False: not such a product. */
+bool WK_ISA(gemm_direct)(const wk_gemm *g, int threads);
+
+/* rows x cols results from (i, j) on, from their sums, ld apart. */
+void WK_ISA(gemm_finish)(const wk_gemm *g, int64_t i, int64_t j, int rows, int cols,
+                         const float *sum, const float *sum2, int64_t ld);
+bool WK_ISA(gemm_is_plain)(const wk_gemm *g); /* are the sums the result, as they are? */
+
+bool WK_ISA(matmul)(const wk_call *c);
+bool WK_ISA(linear)(const wk_call *c);
+bool WK_ISA(linear_glu)(const wk_call *c);
+
+#endif

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* products.c - matmul, linear and linear_glu: which road their numbers take. */
+#include "matrix.h"
+
+static bool is_plain_float(wk_dtype d) { return d == WK_F32 || d == WK_BF16 || d == WK_F16; }
+
+/* The weight's dtype decides how products are made: bf16 where it is bf16, else f32. */
+static const wk_engine *engine_for(const wk_tensor *w)
+{
+    const wk_cpu_isa *isa = wk_cpu_current();
+    return w->dtype == WK_BF16 && isa->bf16 ? isa->bf16 : isa->f32;
+}
+
+static void multiply(const wk_gemm *g, int threads)
+{
+    if (g->engine != &WK_ISA(engine) || !WK_ISA(gemm_direct)(g, threads))
+        WK_ISA(gemm)(g, threads);
+}
+
+/* ---- matmul ------------------------------------------------------------- */
+
+typedef struct {
+    const wk_call *c;
+    wk_gemm        g; /* the first product of the batch */
+} batch;
+
+/* Where matrix number index of a batch of the result's shape begins in x. */
+static int64_t matrix_at(const wk_tensor *x, wk_shape out, int64_t index)
+{
+    int64_t at = 0;
+    int     extra = out.rank - x->shape.rank;
+    for (int i = out.rank - 3; i >= 0; i--) {
+        int64_t k = index % out.dim[i];
+        index /= out.dim[i];
+        if (i >= extra && x->shape.dim[i - extra] != 1)
+            at += k * x->stride[i - extra];
+    }
+    return at;
+}
+
+static const void *move(const void *data, int64_t elements, wk_dtype dtype)
+{
+    return (const char *)data + elements * (int64_t)wk_dtypes[dtype].size;
+}
+
+static void multiply_one(const batch *b, int64_t index, int threads)
+{
+    const wk_call   *c = b->c;
+    const wk_tensor *x = c->in[0], *y = c->in[1];
+    wk_gemm          g = b->g;
+    g.a.data = move(g.a.data, matrix_at(x, c->shape, index), x->dtype);
+    g.b[0].data = move(g.b[0].data, matrix_at(y, c->shape, index), y->dtype);
+    g.out.data = move(g.out.data, index * g.m * g.n, c->dtype);
+    multiply(&g, threads);
+}
+
+static void multiply_some(void *ctx, int64_t begin, int64_t end)
+{
+    for (int64_t i = begin; i < end; i++)
+        multiply_one(ctx, i, 1);
+}
+
+/* Is every matrix of x right behind the one before, so that all are one tall matrix? */
+static bool is_tall(const wk_tensor *x, wk_shape out)
+{
+    int64_t next = wk_dim(x, -2) * x->stride[x->shape.rank - 2];
+    if (x->shape.rank != out.rank)
+        return false;
+    for (int i = x->shape.rank - 3; i >= 0; i--) {
+        if (x->shape.dim[i] != 1 && x->stride[i] != next)
+            return false;
+        if (x->shape.dim[i] != out.dim[i])
+            return false;
+        next *= x->shape.dim[i];
+    }
+    return true;
+}
+
+bool WK_ISA(matmul)(const wk_call *c)
+{
+    const wk_tensor *x = c->in[0], *y = c->in[1];
+    int              rx = x->shape.rank, ry = y->shape.rank;
+    if (!is_plain_float(c->dtype) || !wk_dim(x, -1))
+        return false;
+    batch b = { .c = c };
+    b.g = (wk_gemm){
+        .engine = engine_for(y),
+        .m = wk_dim(x, -2),
+        .n = wk_dim(y, -1),
+        .k = wk_dim(x, -1),
+        .a = { wk_at_host(x), x->dtype, x->stride[rx - 2], x->stride[rx - 1] },
+        .b = { { wk_at_host(y), y->dtype, y->stride[ry - 1], y->stride[ry - 2] } },
+        .out = { wk_at_host(c->out), c->dtype, wk_dim(y, -1), 1 },
+    };
+    int64_t matrices = wk_count(c->out) / (b.g.m * b.g.n);
+    if (matrices > 1 && wk_count(y) == b.g.n * b.g.k && is_tall(x, c->shape)) {
+        b.g.m *= matrices;
+        matrices = 1;
+    }
+    int64_t size = b.g.m * b.g.n * b.g.k;
+    if (matrices >= 4 * wk_threads() || size < 64 * 64 * 64)
+        wk_parallel(matrices, 64 * 64 * 64 / (size + 1) + 1, multiply_some, &b);
+    else
+        for (int64_t i = 0; wk_ok() && i < matrices; i++)
+            multiply_one(&b, i, wk_threads());
+    return wk_ok();
+}
+
+/* ---- linear ------------------------------------------------------------- */
+
+/* The bias as f32, in room if it is not. */
+static const float *read_bias(const wk_tensor *bias, float *room)
+{
+    if (!bias)
+        return NULL;
+    if (bias->dtype == WK_F32)
+        return wk_f32(bias);
+    wk_dtypes[bias->dtype].load[WK_AS_F32](room, wk_at_host(bias), wk_dim(bias, 0), 1);
+    return room;
+}
+
+static wk_mat rows_of(const wk_tensor *x)
+{
+    return (wk_mat){ wk_at_host(x), x->dtype, wk_dim(x, -1), 1 };
+}
+
+/* weight, bias: at [0], and for a gated unit at [1]; they are in[at] and in[at + 1]. */
+static bool linear(const wk_call *c, int sides, const wk_tensor *add)
+{
+    const wk_tensor *x = c->in[0];
+    int64_t          n = wk_dim(c->out, -1);
+    if (!is_plain_float(c->dtype) || !wk_dim(x, -1))
+        return false;
+    wk_gemm g = { .engine = engine_for(c->in[1]), .n = n, .k = wk_dim(x, -1), .a = rows_of(x) };
+    g.m = wk_count(c->out) / n;
+    g.out = rows_of(c->out);
+    if (add)
+        g.add = rows_of(add);
+    bool   wide = false; /* a bias of another dtype */
+    float *room = NULL;
+    for (int i = 0; i < sides; i++)
+        wide |= c->in[2 + 2 * i] && c->in[2 + 2 * i]->dtype != WK_F32;
+    if (wide && !(room = wk_alloc_array((size_t)(sides * n), sizeof *room)))
+        return false;
+    for (int i = 0; i < sides; i++) {
+        g.b[i] = rows_of(c->in[1 + 2 * i]);
+        g.bias[i] = read_bias(c->in[2 + 2 * i], room + i * n);
+    }
+    g.act = sides > 1 ? c->opt.mode.act : WK_ACT_NONE;
+    multiply(&g, wk_threads());
+    wk_free(room);
+    return wk_ok();
+}
+
+bool WK_ISA(linear)(const wk_call *c) { return linear(c, 1, c->count > 3 ? c->in[3] : NULL); }
+
+bool WK_ISA(linear_glu)(const wk_call *c)
+{
+    return c->in[1]->dtype == c->in[3]->dtype && linear(c, 2, NULL);
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* test_gemm.c - products of matrices in every instruction set and with every engine,
+ * against sums in double precision.
+ *
+ * The numbers are such that bf16 and f16 hold them exactly: so that all engines owe the
+ * accuracy of f32 sums, and only the rounding of results differs. */
+#include "../../src/cpu/cpu.h"
+#include "test.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <wick/wick.h>
+
+enum { MOST_ISAS = 8 };
+
+static uint64_t state;
+
+static int64_t below(int64_t n)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (int64_t)((state >> 33) % (uint64_t)n);
+}
+
+static double number(void) { return (double)(below(255) - 127) / 64; }
+
+/* ---- Matrices for the driver -------------------------------------------- */
+
+static wk_mat make(int64_t rows, int64_t cols, wk_dtype dtype, int layout)
+{
+    static const int gap[] = { 0, 0, 3 };
+    wk_mat           x = { .dtype = dtype };
+    size_t           size = wk_dtypes[dtype].size;
+    bool             transposed = layout == 1;
+    int64_t          step = layout == 2 ? 2 : 1;
+    x.row = transposed ? 1 : cols * step + gap[layout];
+    x.col = transposed ? rows : step;
+    int64_t n = rows * x.row + cols * x.col + 8;
+    char   *data = calloc((size_t)n, size);
+    for (int64_t i = 0; i < n; i++) {
+        double v = number();
+        wk_dtypes[dtype].store[WK_AS_F64](data + (size_t)i * size, &v, 1, 1);
+    }
+    x.data = data;
+    return x;
+}
+
+static double element(const wk_mat *x, int64_t i, int64_t p)
+{
+    double v;
+    wk_dtypes[x->dtype].load[WK_AS_F64](&v, wk_mat_at(*x, i, p).data, 1, 1);
+    return v;
+}
+
+static double act_of(wk_act act, double x)
+{
+    switch (act) {
+    case WK_ACT_NONE:
+        return x;
+    case WK_ACT_SILU:
+        return x / (1 + exp(-x));
+    case WK_ACT_GELU:
+        return x * 0.5 * erfc(-x * 0.7071067811865476);
+    case WK_ACT_GELU_TANH:
+        return 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+    case WK_ACT_RELU:
+        return x > 0 ? x : 0;
+    }
+    return NAN;
+}
+
+/* One element of the product, and how far off an f32 computation may be. */
+static double expected(const wk_gemm *g, int64_t i, int64_t j, double *bound)
+{
+    double y[2] = { 0, 0 }, size[2] = { 0, 0 };
+    int    sides = g->b[1].data ? 2 : 1;
+    for (int s = 0; s < sides; s++) {
+        for (int64_t p = 0; p < g->k; p++) {
+            double t = element(&g->a, i, p) * element(&g->b[s], j, p);
+            y[s] += t;
+            size[s] += fabs(t);
+        }
+        if (g->bias[s])
+            y[s] += g->bias[s][j], size[s] += fabs((double)g->bias[s][j]);
+    }
+    double unit = ldexp(1, -24), error = 2 * sqrt((double)g->k) + 4;
+    if (sides == 2) { /* no activation is steeper than 1.13 */
+        double x = act_of(g->act, y[0]);
+        size[0] = 1.2 * size[0] * fabs(y[1]) + size[1] * fabs(x) + 4 * fabs(x * y[1]);
+        y[0] = x * y[1];
+    }
+    if (g->add.data)
+        y[0] += element(&g->add, i, j), size[0] += fabs(element(&g->add, i, j));
+    *bound = error * unit * (size[0] + 1e-30);
+    *bound += g->out.dtype == WK_BF16 ? ldexp(fabs(y[0]), -8) : 0;
+    *bound += g->out.dtype == WK_F16 ? ldexp(fabs(y[0]), -11) + 3e-8 : 0;
+    return y[0];
+}
+
+static bool right(const wk_gemm *g, const char *isa, const char *what)
+{
+    int64_t all = g->m * g->n, some = 1000000 / g->k + 1, n = wk_min_i64(all, some);
+    for (int64_t t = 0; t < n; t++) { /* every element, or some of many */
+        int64_t at = n < all ? below(all) : t, i = at / g->n, j = at % g->n;
+        double  bound, y = expected(g, i, j, &bound), z = element(&g->out, i, j);
+        if (!(fabs(z - y) <= bound))
+            return CHECK_MSG(false, "%s, %s, engine %s: %dx%dx%d at %d, %d: %.9g instead of %.9g",
+                             isa, what, g->engine->name, (int)g->m, (int)g->n, (int)g->k, (int)i,
+                             (int)j, z, y);
+    }
+    return true;
+}
+
+static void discard(const wk_mat *x) { free((void *)x->data); }
+
+typedef struct {
+    wk_dtype a, b, add, out;
+    int      layout_a, layout_b;
+    int      sides;
+    bool     bias;
+    wk_act   act;
+} variety;
+
+static bool try_gemm(const wk_cpu_isa *isa, const wk_engine *e, int64_t m, int64_t n, int64_t k,
+                     const variety *v)
+{
+    wk_gemm g = { .engine = e, .m = m, .n = n, .k = k, .act = v->act };
+    wk_mat  outs[3];
+    float  *bias[2] = { NULL, NULL };
+    g.a = make(m, k, v->a, v->layout_a);
+    for (int s = 0; s < v->sides; s++) {
+        g.b[s] = make(n, k, v->b, v->layout_b);
+        if (v->bias)
+            g.bias[s] = bias[s] = (float *)(uintptr_t)make(1, n, WK_F32, 0).data;
+    }
+    if (v->add)
+        g.add = make(m, n, v->add, 0);
+    size_t bytes = (size_t)(m * n) * wk_dtypes[v->out].size;
+    for (int t = 0; t < 3; t++) {
+        g.out = outs[t] = make(m, n, v->out, 0);
+        isa->gemm(&g, t + 1);
+    }
+    bool good = right(&g, isa->name, "gemm");
+    good &= CHECK_MSG(!memcmp(outs[0].data, outs[1].data, bytes) &&
+                          !memcmp(outs[0].data, outs[2].data, bytes),
+                      "%s, engine %s: %dx%dx%d depends on the number of threads", isa->name,
+                      e->name, (int)m, (int)n, (int)k);
+    discard(&g.a), discard(&g.add);
+    for (int s = 0; s < 2; s++)
+        discard(&g.b[s]), free(bias[s]);
+    for (int t = 0; t < 3; t++)
+        discard(&outs[t]);
+    return good;
+}
+
+/* fn for every engine of every instruction set that is here. */
+static void each_engine(bool (*fn)(const wk_cpu_isa *isa, const wk_engine *e))
+{
+    wk_cpu_device(); /* makes its choice of an instruction set */
+    const wk_cpu_isa *isas[MOST_ISAS], *before = wk_cpu_current();
+    int               n = wk_cpu_list(isas, MOST_ISAS), threads = wk_threads();
+    wk_set_threads(3);
+    for (int i = 0; i < n; i++) {
+        wk_cpu_use(isas[i]);
+        if (fn(isas[i], isas[i]->f32) && isas[i]->bf16)
+            fn(isas[i], isas[i]->bf16);
+    }
+    wk_cpu_use(before);
+    wk_set_threads(threads);
+}
+
+static bool all_sizes(const wk_cpu_isa *isa, const wk_engine *e)
+{
+    static const variety plain = { WK_F32, WK_F32, WK_DEFAULT, WK_F32, 0, 0, 1, false, 0 };
+    for (int64_t m = 1; m <= 70; m += m < 34 ? 1 : 7)
+        for (int64_t n = 1; n <= 70; n += 1 + below(9))
+            if (!try_gemm(isa, e, m, n, 1 + below(70), &plain))
+                return false;
+    return true;
+}
+
+TEST(every_size) { each_engine(all_sizes); }
+
+static bool all_varieties(const wk_cpu_isa *isa, const wk_engine *e)
+{
+    static const wk_dtype in[] = { WK_F32, WK_BF16, WK_F16, WK_F64 };
+    static const wk_dtype out[] = { WK_F32, WK_BF16, WK_F16 };
+    for (int i = 0; i < 200; i++) {
+        variety v = { .a = in[below(4)],
+                      .b = in[below(4)],
+                      .add = below(2) ? out[below(3)] : WK_DEFAULT,
+                      .out = out[below(3)],
+                      .layout_a = (int)below(3),
+                      .layout_b = (int)below(3),
+                      .sides = 1 + (int)below(2),
+                      .bias = below(2),
+                      .act = (wk_act)below(5) };
+        if (!try_gemm(isa, e, 1 + below(50), 1 + below(80), 1 + below(100), &v))
+            return false;
+    }
+    return true;
+}
+
+TEST(every_variety) { each_engine(all_varieties); }
+
+/* Around the borders of blocks. */
+static bool all_blocks(const wk_cpu_isa *isa, const wk_engine *e)
+{
+    static const variety plain = { WK_F32, WK_F32, WK_DEFAULT, WK_F32, 0, 1, 1, false, 0 };
+    static const variety rich = { WK_F32, WK_BF16, WK_BF16, WK_BF16, 1, 0, 2, true, WK_ACT_SILU };
+    for (int i = -1; i <= 1; i++) {
+        if (!try_gemm(isa, e, e->mr + i, e->nr - i, e->kc + i, &plain) ||
+            !try_gemm(isa, e, 2 * e->mr + i, 2 * e->nr + i, 2 * e->kc + i, &rich) ||
+            !try_gemm(isa, e, e->mc + i, e->nc + i, 40, &plain))
+            return false;
+    }
+    return try_gemm(isa, e, 3, 5, 40000, &plain) && try_gemm(isa, e, 40, 300, 9000, &plain);
+}
+
+TEST(every_block) { each_engine(all_blocks); }
