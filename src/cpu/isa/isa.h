@@ -14,5 +14,6 @@
 #define WK_TEXT2(x)          WK_TEXT(x)
 
 void WK_ISA(install_rows)(void);
+bool WK_ISA(attention)(const wk_call *c);
 
 #endif
