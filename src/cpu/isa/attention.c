@@ -20,11 +20,13 @@ typedef struct {
 } job;
 
 typedef struct {
-    const job *j;
-    int64_t    b, g, first, rows; /* the first query, and rows of all heads */
-    float     *y, *top, *sum;     /* [rows, padded], [rows], [rows] */
-    float     *q, *scores, *keep; /* [rows, d], [rows, KEYS], [rows] */
-    float     *k, *v, *work;      /* the keys and values of a block */
+    const job   *j;
+    int64_t      b, g, first, rows; /* the first query, and rows of all heads */
+    float       *y, *top, *sum;     /* [rows, padded], [rows], [rows] */
+    const float *q, *v;             /* rows q_row and v_row apart */
+    int64_t      q_row, v_row;
+    float       *k, *scores, *keep;      /* panels, [rows, KEYS], [rows] */
+    float       *q_room, *v_room, *work; /* for packed rows; for what is in between */
 } block;
 
 static size_t sums_size(const job *j)
@@ -103,8 +105,8 @@ static void meet(block *x, int64_t first, int64_t keys)
             if (!sees(x, r, n, first, keys, &begin, &end) || end <= col || begin >= col + NR)
                 continue;
             WK_ISA(product)
-            (&(product){ x->q + r * d, d, 1, x->k + col * d, NR, d, x->scores + r * KEYS + col,
-                         KEYS, NULL },
+            (&(product){ x->q + r * x->q_row, x->q_row, 1, x->k + col * d, NR, d,
+                         x->scores + r * KEYS + col, KEYS, NULL },
              n, wk_min_i64(NR, round_up(end - col, VF)));
         }
     for (int64_t r = 0; r < x->rows; r += n) {
@@ -119,8 +121,8 @@ static void meet(block *x, int64_t first, int64_t keys)
             if (!sees(x, r, n, first, keys, &begin, &end))
                 continue;
             WK_ISA(product)
-            (&(product){ x->scores + r * KEYS + begin, KEYS, 1, x->v + begin * padded + col, padded,
-                         end - begin, x->y + r * padded + col, padded, x->keep + r },
+            (&(product){ x->scores + r * KEYS + begin, KEYS, 1, x->v + begin * x->v_row + col,
+                         x->v_row, end - begin, x->y + r * padded + col, padded, x->keep + r },
              n, wk_min_i64(NR, padded - col));
         }
 }
@@ -133,13 +135,19 @@ static void finish(block *x)
     wk_tensor           *out = x->j->a.c->out;
     const wk_dtype_info *d = &wk_dtypes[out->dtype];
     const attention     *a = &x->j->a;
+    bool                 f32 = out->dtype == WK_F32;
     for (int64_t r = 0; r < x->rows; r++) {
         float  *y = x->y + r * x->j->padded;
         float   part = x->sum[r] == 0 ? 0 : 1 / x->sum[r];
-        int64_t at = ((x->b * a->h + head_of(x, r)) * a->t + query_of(x, r)) * a->e;
-        for (int64_t k = 0; k < x->j->padded; k += VF)
+        int64_t at = ((x->b * a->h + head_of(x, r)) * a->t + query_of(x, r)) * a->e, k = 0;
+        for (float *to = f32 ? wk_f32(out) + at : y; k + VF <= a->e; k += VF)
+            vstore(to + k, vload(y + k) * part);
+        if (k < a->e)
             vstore(y + k, vload(y + k) * part);
-        d->store[WK_AS_F32]((char *)wk_at_host(out) + at * (int64_t)d->size, y, a->e, 1);
+        if (f32)
+            memcpy(wk_f32(out) + at + k, y + k, (size_t)(a->e - k) * sizeof *y);
+        else
+            d->store[WK_AS_F32]((char *)wk_at_host(out) + at * (int64_t)d->size, y, a->e, 1);
     }
 }
 
@@ -154,24 +162,40 @@ static block block_of(const job *j, int64_t i)
     return x;
 }
 
+static void take_queries(block *x)
+{
+    const attention *a = &x->j->a;
+    plane            q = WK_ISA(attention_plane)(a->c->in[Q], x->b, head_of(x, 0));
+    x->q = a->share == 1 ? WK_ISA(rows_in_place)(q, x->first, &x->q_row) : NULL;
+    if (!x->q) {
+        x->q = x->q_room, x->q_row = a->d;
+        for (int64_t r = 0; r < x->rows; r++) {
+            q = WK_ISA(attention_plane)(a->c->in[Q], x->b, head_of(x, r));
+            WK_ISA(pack_rows)(x->q_room + r * a->d, a->d, q, query_of(x, r), 1);
+        }
+    }
+    memset(x->y, 0, (size_t)(x->rows * x->j->padded) * sizeof *x->y);
+    for (int64_t r = 0; r < x->rows; r++)
+        x->top[r] = -INFINITY, x->sum[r] = 0;
+}
+
 static void walk(block *x, int64_t from, int64_t to)
 {
     const attention *a = &x->j->a;
     plane            k = WK_ISA(attention_plane)(a->c->in[K], x->b, x->g);
     plane            v = WK_ISA(attention_plane)(a->c->in[V], x->b, x->g);
     int64_t          begin, end;
-    for (int64_t r = 0; r < x->rows; r++) {
-        plane q = WK_ISA(attention_plane)(a->c->in[Q], x->b, head_of(x, r));
-        WK_ISA(pack_rows)(x->q + r * a->d, a->d, q, query_of(x, r), 1);
-        x->top[r] = -INFINITY, x->sum[r] = 0;
-    }
-    memset(x->y, 0, (size_t)(x->rows * x->j->padded) * sizeof *x->y);
+    take_queries(x);
     for (int64_t first = from; first < to; first += KEYS) {
         int64_t keys = wk_min_i64(KEYS, to - first);
         if (!sees(x, 0, x->rows, first, keys, &begin, &end))
             continue;
         WK_ISA(pack_panels)(x->k, k, first, keys, x->work);
-        WK_ISA(pack_rows)(x->v, x->j->padded, v, first, keys);
+        x->v = WK_ISA(rows_in_place)(v, first, &x->v_row);
+        if (!x->v) {
+            x->v = x->v_room, x->v_row = x->j->padded;
+            WK_ISA(pack_rows)(x->v_room, x->v_row, v, first, keys);
+        }
         meet(x, first, keys);
     }
 }
@@ -188,10 +212,10 @@ static void do_blocks(void *ctx, int64_t begin, int64_t end)
         block   x = block_of(j, i / j->parts);
         int64_t from = i % j->parts * j->chunk;
         x.k = room + sums;
-        x.v = x.k + KEYS * a->d;
-        x.scores = x.v + KEYS * j->padded;
-        x.q = x.scores + most * KEYS;
-        x.keep = x.q + most * a->d;
+        x.v_room = x.k + KEYS * a->d;
+        x.scores = x.v_room + KEYS * j->padded;
+        x.q_room = x.scores + most * KEYS;
+        x.keep = x.q_room + most * a->d;
         x.work = x.keep + most;
         point_sums(&x, j->partial ? j->partial + (size_t)i * sums_size(j) : room);
         walk(&x, from, wk_min_i64(from + j->chunk, a->s));

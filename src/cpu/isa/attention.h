@@ -20,7 +20,7 @@ enum { NV = 4 }; /* vectors of a tile's width: there are 32 registers */
 #else
 enum { NV = 2 };
 #endif
-enum { MR = 6, NR = NV * VF, KEYS = 128, ROWS = 96 };
+enum { MR = 6, NR = NV * VF, KEYS = 256, ROWS = 192 };
 
 enum { Q, K, V, MASK, SLOPES, DY };
 
@@ -66,6 +66,9 @@ plane WK_ISA(attention_plane)(const wk_tensor *x, int64_t b, int64_t h);
 
 /* Keys that query i sees: begin .. end. */
 void WK_ISA(attention_sight)(const attention *a, int64_t i, int64_t *begin, int64_t *end);
+
+/* Rows of x as they lie, row apart, where that is f32 of whole vectors; NULL elsewhere. */
+const float *WK_ISA(rows_in_place)(plane p, int64_t first, int64_t *row);
 
 /* Rows first .. first + n of x as f32: as panels, and as rows.  work has VF rows. */
 void WK_ISA(pack_panels)(float *to, plane p, int64_t first, int64_t n, float *work);

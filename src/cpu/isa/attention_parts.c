@@ -27,7 +27,10 @@ bool WK_ISA(attention_open)(attention *a, const wk_call *c)
     a->factor = (float)(cap != 0 ? scale / cap : scale * LOG2E);
     a->cap = (float)(cap * LOG2E);
     a->share = a->h / a->g;
-    a->queries = wk_min_i64(wk_max_i64(ROWS / a->share, 1), a->t);
+    int64_t rows = ROWS; /* fewer, where that gives work to more threads */
+    while (rows > ROWS / 4 && a->b * a->h * a->t / rows < 32)
+        rows /= 2;
+    a->queries = wk_min_i64(wk_max_i64(rows / a->share, 1), a->t);
     return true;
 }
 
@@ -73,6 +76,16 @@ void WK_ISA(pack_rows)(float *to, int64_t padded, plane p, int64_t first, int64_
         for (int64_t j = width; j < padded; j++)
             to[j] = 0;
     }
+}
+
+const float *WK_ISA(rows_in_place)(plane p, int64_t first, int64_t *row)
+{
+    const wk_tensor *x = p.x;
+    int64_t          width = x->shape.dim[3];
+    *row = x->stride[2]; /* long steps would fall on few lines of the cache */
+    if (x->dtype != WK_F32 || x->stride[3] != 1 || width % VF || *row < width || *row > 2 * width)
+        return NULL;
+    return wk_f32(x) + p.at + first * *row;
 }
 
 /* VF rows, or the n that there are, as columns of a panel. */
