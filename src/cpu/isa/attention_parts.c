@@ -9,7 +9,7 @@
 
 static bool fits(const wk_tensor *x) { return wk_dtypes[x->dtype].is_float && x->dtype != WK_F64; }
 
-bool WK_ISA(attention_open)(attention *a, const wk_call *c)
+bool attention_open(attention *a, const wk_call *c)
 {
     const wk_tensor *q = c->in[Q], *k = c->in[K], *v = c->in[V];
     *a = (attention){ .c = c,
@@ -31,15 +31,13 @@ bool WK_ISA(attention_open)(attention *a, const wk_call *c)
     while (rows > ROWS / 4 && a->b * a->h * a->t / rows < 32)
         rows /= 2;
     a->queries = wk_min_i64(wk_max_i64(rows / a->share, 1), a->t);
+    a->blocks = (a->t + a->queries - 1) / a->queries;
+    a->padded = round_up(a->e, VF);
+    a->plain = !c->in[MASK] && !c->in[SLOPES] && cap == 0 && scale > 0;
     return true;
 }
 
-plane WK_ISA(attention_plane)(const wk_tensor *x, int64_t b, int64_t h)
-{
-    return (plane){ x, b * x->stride[0] + h * x->stride[1] };
-}
-
-void WK_ISA(attention_sight)(const attention *a, int64_t i, int64_t *begin, int64_t *end)
+void attention_sight(const attention *a, int64_t i, int64_t *begin, int64_t *end)
 {
     int64_t now = a->s - a->t + i, window = a->c->opt.attention.window;
     *end = a->c->opt.attention.causal ? wk_max_i64(0, wk_min_i64(a->s, now + 1)) : a->s;
@@ -68,7 +66,7 @@ static void load_row(float *to, plane p, int64_t i)
         d->load[WK_AS_F32](to + j, at + j * step * (int64_t)d->size, n - j, step);
 }
 
-void WK_ISA(pack_rows)(float *to, int64_t padded, plane p, int64_t first, int64_t n)
+void pack_rows(float *to, int64_t padded, plane p, int64_t first, int64_t n)
 {
     int64_t width = p.x->shape.dim[3];
     for (int64_t i = 0; i < n; i++, to += padded) {
@@ -78,7 +76,7 @@ void WK_ISA(pack_rows)(float *to, int64_t padded, plane p, int64_t first, int64_
     }
 }
 
-const float *WK_ISA(rows_in_place)(plane p, int64_t first, int64_t *row)
+const float *attention_rows_in(plane p, int64_t first, int64_t *row)
 {
     const wk_tensor *x = p.x;
     int64_t          width = x->shape.dim[3];
@@ -105,7 +103,7 @@ static void pack_square(float *to, const float *from, int64_t ld, int64_t n, int
     }
 }
 
-void WK_ISA(pack_panels)(float *to, plane p, int64_t first, int64_t n, float *work)
+void pack_panels(float *to, plane p, int64_t first, int64_t n, float *work)
 {
     const wk_tensor *x = p.x;
     int64_t          width = x->shape.dim[3];
@@ -117,7 +115,7 @@ void WK_ISA(pack_panels)(float *to, plane p, int64_t first, int64_t n, float *wo
         if (as_it_is)
             from = wk_f32(x) + p.at + (first + j) * x->stride[2], ld = x->stride[2];
         else
-            WK_ISA(pack_rows)(work, width, p, first + j, count);
+            pack_rows(work, width, p, first + j, count);
         pack_square(column, from, ld, count, width);
     }
 }
@@ -156,7 +154,7 @@ static void add_mask(const wk_tensor *mask, score_row at, float *x, float *work)
     }
 }
 
-void WK_ISA(attention_scores)(const attention *a, score_row at, float *x, float *tanhs, float *work)
+void attention_scores(const attention *a, score_row at, float *x, float *tanhs, float *work)
 {
     const wk_tensor *slopes = a->c->in[SLOPES];
     double           slope = 0;

@@ -73,14 +73,13 @@ static void strip(const product *p, int64_t rows, int64_t cols)
     }
 }
 
-void WK_ISA(product)(const product *p, int64_t rows, int64_t cols)
+void multiply(product p, int64_t rows, int64_t cols)
 {
-    product q = *p;
     for (int64_t n; rows > 0; rows -= n) {
         n = strip_of(rows);
-        strip(&q, n, cols);
-        q.a += n * q.row;
-        q.c += n * q.ldc;
-        q.keep += q.keep ? n : 0;
+        strip(&p, n, cols);
+        p.a += n * p.row;
+        p.c += n * p.ldc;
+        p.keep += p.keep ? n : 0;
     }
 }
