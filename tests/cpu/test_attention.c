@@ -132,26 +132,69 @@ static void check_all(const char *what, const wk_attention_args *a, wk_tensor *e
     wk_cpu_use(before);
 }
 
+static wk_attention_args operands(const shape *z)
+{
+    return (wk_attention_args){
+        .q = operand(z, z->q, z->h, z->t, z->d),
+        .k = operand(z, z->kv, z->g, z->s, z->d),
+        .v = operand(z, z->kv, z->g, z->s, z->e),
+        .mask = mask_of(z),
+        .slopes = z->slopes ? wk_rand(z->h) : NULL,
+        .causal = z->causal,
+        .window = z->window,
+        .scale = z->scale,
+        .softcap = z->cap,
+    };
+}
+
 TEST(attention_is_the_portable_kernel)
 {
     for (size_t i = 0; i < WK_COUNT(shapes); i++) {
-        const shape *z = &shapes[i];
-        wk_scope     scope = wk_mark();
-        char         name[40];
+        wk_scope          scope = wk_mark();
+        wk_attention_args a = operands(&shapes[i]);
+        wk_dtype          type = wk_dtype_of(a.q);
+        char              name[40];
         snprintf(name, sizeof name, "shape %zu", i);
-        wk_attention_args a = {
-            .q = operand(z, z->q, z->h, z->t, z->d),
-            .k = operand(z, z->kv, z->g, z->s, z->d),
-            .v = operand(z, z->kv, z->g, z->s, z->e),
-            .mask = mask_of(z),
-            .slopes = z->slopes ? wk_rand(z->h) : NULL,
-            .causal = z->causal,
-            .window = z->window,
-            .scale = z->scale,
-            .softcap = z->cap,
-        };
-        double bound = z->q == WK_BF16 ? 2e-2 : z->q == WK_F16 ? 2e-3 : 3e-6;
-        check_all(name, &a, run(&a, false), bound, run);
+        check_all(name, &a, run(&a, false),
+                  type == WK_BF16  ? 2e-2
+                  : type == WK_F16 ? 2e-3
+                                   : 3e-6,
+                  run);
+        wk_sweep(scope);
+    }
+}
+
+static wk_tensor *dy; /* the gradient of the result, for run_grad() */
+
+/* dq, dk and dv, one after the other */
+static wk_tensor *run_grad(const wk_attention_args *a, bool fast)
+{
+    wk_call c = { .op = &wk_op_attention_grad,
+                  WK_IN(a->q, a->k, a->v, a->mask, a->slopes, dy),
+                  .opt.attention = { a->causal, a->window, a->scale, a->softcap } };
+    if (fast || !wk_ok())
+        return wk_run(&c);
+    if (!c.op->infer(&c) || !(c.out = wk_pool(wk_tensor_new(wk_cpu_device(), c.dtype, c.shape))))
+        return NULL;
+    return c.op->compute(&c) ? c.out : NULL;
+}
+
+TEST(gradient_of_attention_is_the_portable_kernel)
+{
+    for (size_t i = 0; i < WK_COUNT(shapes); i++) {
+        wk_scope          scope = wk_mark();
+        wk_attention_args a = operands(&shapes[i]);
+        wk_dtype          type = wk_dtype_of(a.q);
+        char              name[40];
+        dy = operand(&shapes[i], type, shapes[i].h, shapes[i].t, shapes[i].e);
+        wk_tensor *expected = run_grad(&a, false);
+        double     most = wk_item(wk_max(wk_abs(wk_cast(expected, WK_F32))));
+        snprintf(name, sizeof name, "shape %zu", i);
+        check_all(name, &a, expected,
+                  most * (type == WK_BF16  ? 1e-2
+                          : type == WK_F16 ? 1e-3
+                                           : 3e-6),
+                  run_grad);
         wk_sweep(scope);
     }
 }

@@ -15,5 +15,6 @@
 
 void WK_ISA(install_rows)(void);
 bool WK_ISA(attention)(const wk_call *c);
+bool WK_ISA(attention_grad)(const wk_call *c);
 
 #endif

@@ -5,6 +5,7 @@
 static const wk_kernel kernels[WK_OP_COUNT] = {
     [WK_OP_fill] = { 0 },
     [WK_OP_attention] = { WK_ISA(attention), WK_ALL_OPERANDS, 0 },
+    [WK_OP_attention_grad] = { WK_ISA(attention_grad), WK_ALL_OPERANDS, 0 },
 };
 
 void WK_ISA(install_rows)(void) {}
