@@ -198,3 +198,66 @@ TEST(gradient_of_attention_is_the_portable_kernel)
         wk_sweep(scope);
     }
 }
+
+/* ---- PyTorch ------------------------------------------------------------ */
+
+static const struct {
+    const char       *name;
+    wk_attention_args options;
+} goldens[] = {
+    { "plain", { .causal = false } },
+    { "causal", { .causal = true } },
+    { "window", { .causal = true, .window = 6 } },
+    { "scale", { .scale = 0.7 } },
+    { "bool_mask", { .causal = false } },
+    { "float_mask", { .causal = true } },
+    { "slopes", { .causal = true } },
+    { "softcap", { .softcap = 2 } },
+    { "all", { .causal = true, .window = 9, .scale = 0.9, .softcap = 3 } },
+};
+
+static wk_tensor *part(wk_archive *a, const char *name, const char *what)
+{
+    char key[40];
+    snprintf(key, sizeof key, "%s.%s", name, what);
+    return wk_archive_find(a, key) < 0 ? NULL : wk_archive_get(a, key);
+}
+
+static void follow_golden(wk_archive *a, size_t i)
+{
+    static const char *const operand_names[] = { "q", "k", "v" }, *const grads[] = { "dq", "dk",
+                                                                                     "dv" };
+    const char       *name = goldens[i].name;
+    wk_attention_args args = goldens[i].options;
+    wk_tensor        *in[3];
+    for (int k = 0; k < 3; k++)
+        in[k] = wk_track(part(a, name, operand_names[k]));
+    args.q = in[0], args.k = in[1], args.v = in[2];
+    args.mask = part(a, name, "mask");
+    args.slopes = part(a, name, "slopes");
+    wk_tensor *y = wk_attention_with(&args);
+    double     far = distance(wk_detach(y), part(a, name, "y"));
+    CHECK_MSG(far < 3e-6, "%s, %s: %g", name, wk_cpu_current()->name, far);
+    wk_backward(wk_sum(wk_mul(y, part(a, name, "dy"))));
+    for (int k = 0; k < 3; k++) {
+        far = distance(wk_grad(in[k]), part(a, name, grads[k]));
+        CHECK_MSG(far < 1e-5, "%s, %s, %s: %g", name, grads[k], wk_cpu_current()->name, far);
+    }
+}
+
+TEST(attention_follows_pytorch)
+{
+    const wk_cpu_isa *isas[8], *before = wk_cpu_current();
+    int               count = wk_cpu_list(isas, 8);
+    wk_archive       *a = wk_archive_open("tests/golden/attention/attention.safetensors");
+    for (int k = 0; k < count; k++) {
+        wk_cpu_use(isas[k]);
+        for (size_t i = 0; i < WK_COUNT(goldens); i++) {
+            wk_scope scope = wk_mark();
+            follow_golden(a, i);
+            wk_sweep(scope);
+        }
+    }
+    wk_cpu_use(before);
+    wk_archive_free(a);
+}
