@@ -169,6 +169,42 @@ static inline float vlargest(vf a)
 #endif
 }
 
+/* Exchange the rows and columns of a square: lane j of r[i] and lane i of r[j]. */
+#if defined __AVX512F__
+#define VLANES(f, s)                                                                               \
+    f(0, s), f(1, s), f(2, s), f(3, s), f(4, s), f(5, s), f(6, s), f(7, s), f(8, s), f(9, s),      \
+        f(10, s), f(11, s), f(12, s), f(13, s), f(14, s), f(15, s)
+#elif defined __AVX2__
+#define VLANES(f, s) f(0, s), f(1, s), f(2, s), f(3, s), f(4, s), f(5, s), f(6, s), f(7, s)
+#else
+#define VLANES(f, s) f(0, s), f(1, s), f(2, s), f(3, s)
+#endif
+#define VFROM_LOW(l, s)  ((l) & (s) ? VF + (l) - (s) : (l))
+#define VFROM_HIGH(l, s) ((l) & (s) ? VF + (l) : (l) + (s))
+#define VEXCHANGE(r, s)                                                                            \
+    for (int i = 0; i < VF; i++)                                                                   \
+        if (!(i & (s))) {                                                                          \
+            vf a = r[i], b = r[i + (s)];                                                           \
+            r[i] = __builtin_shufflevector(a, b, VLANES(VFROM_LOW, s));                            \
+            r[i + (s)] = __builtin_shufflevector(a, b, VLANES(VFROM_HIGH, s));                     \
+        }
+
+static inline __attribute__((always_inline)) void vtranspose(vf r[VF])
+{
+#pragma GCC unroll 16
+    VEXCHANGE(r, 1)
+#pragma GCC unroll 16
+    VEXCHANGE(r, 2)
+#if defined __AVX2__
+#pragma GCC unroll 16
+    VEXCHANGE(r, 4)
+#endif
+#if defined __AVX512F__
+#pragma GCC unroll 16
+    VEXCHANGE(r, 8)
+#endif
+}
+
 /* ---- Halves ------------------------------------------------------------- */
 
 static inline vf vload_bf16(const uint16_t *p)
@@ -242,6 +278,18 @@ static inline vf vexp(vf x)
     vf half = vround(n * 0.5f); /* in two steps: results below 2^-126, and infinity */
     p = p * vexp2i(half) * vexp2i(n - half);
     return vselect(x == x, p, x);
+}
+
+/* 2^x for x up to 127, to 2 units in the last place; 0 below 2^-126. */
+static inline vf vexp2(vf x)
+{
+    vf c = vmax(vset(-127.0f), x); /* NaN passes */
+    vf n = vround(c), r = c - n;
+    vf p = vfma(vset(1.326472731e-3f), r, vset(9.671512991e-3f));
+    p = vfma(p, r, vset(5.550733581e-2f));
+    p = vfma(p, r, vset(2.402224243e-1f));
+    p = vfma(p, r, vset(6.931470037e-1f));
+    return vfma(p, r, vset(1)) * vexp2i(n);
 }
 
 #endif

@@ -16,6 +16,8 @@
 extern const wk_kernel WK_ISA(kernels)[WK_OP_COUNT];
 
 void WK_ISA(install_rows)(void);
+bool WK_ISA(attention)(const wk_call *c);
+bool WK_ISA(attention_grad)(const wk_call *c);
 
 bool WK_ISA(norm)(const wk_call *c); /* rms_norm, layer_norm */
 bool WK_ISA(rope)(const wk_call *c);

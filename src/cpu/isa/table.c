@@ -12,6 +12,8 @@ const wk_kernel WK_ISA(kernels)[WK_OP_COUNT] = {
     [WK_OP_matmul] = { WK_ISA(matmul), .strided = WK_ALL_OPERANDS },
     [WK_OP_linear] = { WK_ISA(linear) },
     [WK_OP_linear_glu] = { WK_ISA(linear_glu) },
+    [WK_OP_attention] = { WK_ISA(attention), WK_ALL_OPERANDS, 0 },
+    [WK_OP_attention_grad] = { WK_ISA(attention_grad), WK_ALL_OPERANDS, 0 },
 };
 
 void WK_ISA(install_rows)(void) {}
