@@ -12,7 +12,7 @@
 #include "transpose.h"
 
 #if defined __AVX512F__
-enum { MR = 14, KC = 512 };
+enum { MR = 14, KC = 1024 };
 #elif defined __aarch64__
 enum { MR = 12, KC = 512 };
 #else
@@ -174,7 +174,7 @@ const wk_engine WK_ISA(engine) = {
     .a_size = sizeof(float),
     .b_size = sizeof(float),
     .kc = KC,
-    .mc = 8 * MR,
+    .mc = 4 * MR,
     .nc = 4 * NR,
     .pack_a = pack_a,
     .pack_b = pack_b,

@@ -8,7 +8,7 @@
 #include "../isa/matrix.h"
 #include "../isa/transpose.h"
 
-enum { MR = 14, NR = 32, KC = 512 };
+enum { MR = 14, NR = 32, KC = 1024 };
 
 /* ---- The micro-kernel --------------------------------------------------- */
 
@@ -158,8 +158,8 @@ static const wk_engine engine = {
     .a_size = 2,
     .b_size = 2,
     .kc = KC,
-    .mc = 8 * MR,
-    .nc = 4 * NR,
+    .mc = 4 * MR,
+    .nc = 8 * NR,
     .pairs = true,
     .pack_a = pack_a,
     .pack_b = pack_b,
