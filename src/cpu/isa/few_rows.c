@@ -7,7 +7,9 @@
  * all rows of A.  Sums across lanes wait until there are as many rows as lanes. */
 #include "matrix.h"
 
-#include "transpose.h"
+#include "../simd.h"
+
+#define INLINE static inline __attribute__((always_inline))
 
 enum {
     MOST_ROWS = WK_FEW_ROWS, /* of A */
@@ -101,7 +103,7 @@ INLINE void block(int m, wk_dtype dtype, const char *w, int64_t w_row, int64_t c
                 dot(m, dtype, w + (r + i) * w_row, x, x_row, k, parts + i);
         for (int i = 0; i < m; i++) {
             vf *v = parts + i * VF;
-            transpose(v);
+            vtranspose(v);
             for (int n = VF / 2; n; n /= 2)
                 for (int l = 0; l < n; l++)
                     v[l] += v[l + n];
