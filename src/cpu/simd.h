@@ -207,17 +207,35 @@ static inline __attribute__((always_inline)) void vtranspose(vf r[VF])
 
 /* ---- Halves ------------------------------------------------------------- */
 
-static inline vf vload_bf16(const uint16_t *p)
+/* To and from 32 bits; convertvector makes the same in more steps. */
+static inline vu vwiden(const uint16_t *p)
 {
-    return (vf)(__builtin_convertvector(*(const vh_any *)p, vu) << 16);
+#if defined __AVX512F__
+    return (vu)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
+#elif defined __AVX2__
+    return (vu)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+#else
+    return __builtin_convertvector(*(const vh_any *)p, vu);
+#endif
 }
+
+static inline void vnarrow(uint16_t *p, vu a)
+{
+#if defined __AVX512F__
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16((__m512i)a));
+#else
+    *(vh_any *)p = __builtin_convertvector(a, vh);
+#endif
+}
+
+static inline vf vload_bf16(const uint16_t *p) { return (vf)(vwiden(p) << 16); }
 
 /* Rounded to nearest, ties to even; NaN stays NaN. */
 static inline void vstore_bf16(uint16_t *p, vf a)
 {
     vu u = (vu)a, r = (u + 0x7FFF + (u >> 16 & 1)) >> 16;
     r = (vu)vselect(a == a, (vf)r, (vf)(u >> 16 | 0x40));
-    *(vh_any *)p = __builtin_convertvector(r, vh);
+    vnarrow(p, r);
 }
 
 static inline vf vload_f16(const uint16_t *p)

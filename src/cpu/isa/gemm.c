@@ -14,7 +14,7 @@ enum {
     BLOCK_A = 16 << 20,    /* bytes of packed A ... */
     BLOCK_B = 4 << 20,     /* ... and B, of which there are two */
     MOST_K = 16384,        /* longer sums are made in several rounds */
-    MOST_IN_PANEL = 16384, /* nr * kc of any engine */
+    MOST_IN_PANEL = 32768, /* nr * kc of any engine */
     ALIGN = 64
 };
 

@@ -9,10 +9,11 @@
 #include "matrix.h"
 
 #include "../simd.h"
-#include "transpose.h"
+
+#define INLINE static inline __attribute__((always_inline))
 
 #if defined __AVX512F__
-enum { MR = 14, KC = 512 };
+enum { MR = 14, KC = 1024 };
 #elif defined __aarch64__
 enum { MR = 12, KC = 512 };
 #else
@@ -142,7 +143,7 @@ INLINE void pack_rows(float *panel, int width, const wk_mat *x, int64_t count, i
                 v[i] = there ? load(from, x->dtype, n, x->col) : vset(0);
                 from += there ? x->row * (int64_t)size : 0;
             }
-            transpose(v);
+            vtranspose(v);
             for (int64_t i = 0; i < n; i++)
                 store(panel + (p + i) * width + r, v[i], width - r);
         }
@@ -174,7 +175,7 @@ const wk_engine WK_ISA(engine) = {
     .a_size = sizeof(float),
     .b_size = sizeof(float),
     .kc = KC,
-    .mc = 8 * MR,
+    .mc = 4 * MR,
     .nc = 4 * NR,
     .pack_a = pack_a,
     .pack_b = pack_b,

@@ -14,6 +14,10 @@ void WK_ISA(gemm)(const wk_gemm *g, int threads);
  * False: not such a product. */
 bool WK_ISA(gemm_direct)(const wk_gemm *g, int threads);
 
+/* Products with up to WK_FEW_ROWS rows of A, whose B is read once, as it lies. */
+enum { WK_FEW_ROWS = 8 };
+bool WK_ISA(gemm_few_rows)(const wk_gemm *g, int threads);
+
 /* rows x cols results from (i, j) on, from their sums, ld apart. */
 void WK_ISA(gemm_finish)(const wk_gemm *g, int64_t i, int64_t j, int rows, int cols,
                          const float *sum, const float *sum2, int64_t ld);

@@ -13,6 +13,8 @@ static const wk_engine *engine_for(const wk_tensor *w)
 
 static void multiply(const wk_gemm *g, int threads)
 {
+    if (WK_ISA(gemm_few_rows)(g, threads))
+        return;
     if (g->engine != &WK_ISA(engine) || !WK_ISA(gemm_direct)(g, threads))
         WK_ISA(gemm)(g, threads);
 }

@@ -6,9 +6,11 @@
  * [k / 2][14 rows], of B [k / 2][16 columns] twice. */
 #define ISA avx512
 #include "../isa/matrix.h"
-#include "../isa/transpose.h"
+#include "../simd.h"
 
-enum { MR = 14, NR = 32, KC = 512 };
+#define INLINE static inline __attribute__((always_inline))
+
+enum { MR = 14, NR = 32, KC = 1024 };
 
 /* ---- The micro-kernel --------------------------------------------------- */
 
@@ -101,7 +103,7 @@ INLINE void pack_rows(uint32_t *to, int width, const wk_mat *x, int64_t count, i
             v[i] = i < count ? load_pairs(from, x->dtype, n, x->col) : vset(0);
             from += i < count ? x->row * size : 0;
         }
-        transpose(v);
+        vtranspose(v);
         for (int i = 0; i < (n + 1) / 2; i++, to += width)
             _mm512_mask_storeu_ps(to, (__mmask16)((1u << width) - 1), (__m512)v[i]);
     }
@@ -158,8 +160,8 @@ static const wk_engine engine = {
     .a_size = 2,
     .b_size = 2,
     .kc = KC,
-    .mc = 8 * MR,
-    .nc = 4 * NR,
+    .mc = 4 * MR,
+    .nc = 8 * NR,
     .pairs = true,
     .pack_a = pack_a,
     .pack_b = pack_b,
