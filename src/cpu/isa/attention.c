@@ -57,12 +57,15 @@ static void take_queries(block *x)
 {
     const attention *a = x->a;
     plane            q = plane_of(a->c->in[Q], x->b, head_of(x, 0));
-    x->q = a->share == 1 ? attention_rows_in(q, x->first, &x->q_row) : NULL;
+    x->q = a->share == 1 && !a->pairs ? attention_rows_in(q, x->first, &x->q_row) : NULL;
     if (!x->q) {
-        x->q = x->q_room, x->q_row = a->d;
+        x->q = x->q_room, x->q_row = a->pairs ? a->d / 2 : a->d;
         for (int64_t r = 0; r < x->rows; r++) {
             q = plane_of(a->c->in[Q], x->b, head_of(x, r));
-            pack_rows(x->q_room + r * a->d, a->d, q, query_of(x, r), 1);
+            if (a->pairs)
+                memcpy(x->q_room + r * x->q_row, half_row(q, query_of(x, r)), (size_t)a->d * 2);
+            else
+                pack_rows(x->q_room + r * a->d, a->d, q, query_of(x, r), 1);
         }
     }
     memset(x->y, 0, (size_t)(x->rows * a->padded) * sizeof *x->y);
@@ -74,6 +77,12 @@ static void take_keys(block *x, int64_t first, int64_t keys)
 {
     const attention *a = x->a;
     plane            v = plane_of(a->c->in[V], x->b, x->g);
+    if (a->pairs) {
+        x->v = x->v_room, x->v_row = a->padded;
+        pack_panels_pairs(x->k, plane_of(a->c->in[K], x->b, x->g), first, keys, x->work);
+        pack_rows_pairs(x->v_room, x->v_row, v, first, keys);
+        return;
+    }
     pack_panels(x->k, plane_of(a->c->in[K], x->b, x->g), first, keys, x->work);
     x->v = attention_rows_in(v, first, &x->v_row);
     if (!x->v) {
@@ -97,15 +106,16 @@ bool block_sees(const block *x, int64_t row, int64_t n, int64_t first, int64_t k
 
 void block_scores(block *x, int64_t first, int64_t keys)
 {
-    int64_t begin, end, n, d = x->a->d;
+    int64_t begin, end, n, d = x->a->pairs ? x->a->d / 2 : x->a->d;
     for (int64_t col = 0; col < keys; col += NR) /* a panel stays near while rows go by */
         for (int64_t r = 0; r < x->rows; r += n) {
             n = strip_of(x->rows - r);
             if (!block_sees(x, r, n, first, keys, &begin, &end) || end <= col || begin >= col + NR)
                 continue;
-            multiply((product){ x->q + r * x->q_row, x->q_row, 1, x->k + col * d, NR, d,
-                                x->scores + r * LINE + col, LINE, NULL },
-                     n, wk_min_i64(NR, round_up(end - col, VF)));
+            product p = { x->q + r * x->q_row,        x->q_row, 1,   x->k + col * d, NR, d,
+                          x->scores + r * LINE + col, LINE,     NULL };
+            (x->a->pairs ? multiply_pairs : multiply)(p, n,
+                                                      wk_min_i64(NR, round_up(end - col, VF)));
         }
 }
 
@@ -141,7 +151,10 @@ static void soften(block *x, int64_t row, int64_t first, int64_t begin, int64_t 
     for (int64_t j = from; j < end; j += VF) {
         vf e = vexp2(vfma(vload(p + j), vset(factor), vset(-base)));
         sum += e;
-        vstore(p + j, e);
+        if (x->a->pairs)
+            vstore_pairs((uint16_t *)(void *)p + j, e); /* behind what is still to be read */
+        else
+            vstore(p + j, e);
     }
     x->keep[row] = most > old ? exp2f(old - base) : 1;
     x->sum[row] = x->sum[row] * x->keep[row] + vsum(sum);
@@ -163,10 +176,15 @@ static void meet(block *x, int64_t first, int64_t keys)
             n = strip_of(x->rows - r);
             if (!block_sees(x, r, n, first, keys, &begin, &end))
                 continue;
-            multiply((product){ x->scores + r * LINE + begin, LINE, 1,
-                                x->v + begin * x->v_row + col, x->v_row, end - begin,
-                                x->y + r * padded + col, padded, x->keep + r },
-                     n, wk_min_i64(NR, padded - col));
+            product p = { x->scores + r * LINE + begin,  LINE,     1,
+                          x->v + begin * x->v_row + col, x->v_row, end - begin,
+                          x->y + r * padded + col,       padded,   x->keep + r };
+            if (x->a->pairs) {
+                p.a = x->scores + r * LINE + begin / 2;
+                p.b = x->v + begin / 2 * x->v_row + col;
+                p.depth = (end + 1) / 2 - begin / 2;
+            }
+            (x->a->pairs ? multiply_pairs : multiply)(p, n, wk_min_i64(NR, padded - col));
         }
 }
 

@@ -209,6 +209,7 @@ bool WK_ISA(attention_grad)(const wk_call *c)
     attention a;
     if (!attention_open(&a, c) || c->in[DY]->dtype == WK_F64)
         return false;
+    a.pairs = false; /* gradients are computed in f32 */
     wk_parallel(a.b * a.g, 1, groups_grad, &a);
     return wk_ok();
 }
