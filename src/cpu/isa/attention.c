@@ -8,7 +8,7 @@
  * merged in order: no result depends on the number of threads. */
 #include "attention.h"
 
-enum { CHUNK = 512, FEW_BLOCKS = 64 };
+enum { CHUNK = 512, PARTS = 8, FEW_BLOCKS = 64, FEW_ROWS = 16 };
 
 /* ---- A block of queries ------------------------------------------------- */
 
@@ -104,18 +104,52 @@ bool block_sees(const block *x, int64_t row, int64_t n, int64_t first, int64_t k
     return *begin < *end;
 }
 
+/* Few queries are done with keys sooner than memory brings the next ones: the products
+ * of a block call for them, a share with each of calls x depth steps. */
+typedef struct {
+    const char *at;
+    int64_t     pace;
+} ahead;
+
+static ahead look_ahead(const block *x, const wk_tensor *rows, int64_t first, int64_t calls,
+                        int64_t depth)
+{
+    int64_t size = rows->shape.dim[3] * (int64_t)wk_dtypes[rows->dtype].size;
+    int64_t n = wk_min_i64(KEYS, x->to - first);
+    if (x->rows > FEW_ROWS || n <= 0 || rows->stride[2] != rows->shape.dim[3])
+        return (ahead){ NULL, 0 };
+    const char *at = wk_at_host(rows);
+    at += plane_of(rows, x->b, x->g).at * (int64_t)wk_dtypes[rows->dtype].size;
+    for (int64_t r = 0, strips = calls; (r += strip_of(x->rows - r)) < x->rows;)
+        calls += strips;
+    return (ahead){ at + first * size, round_up(n * size / (calls * depth), 64) };
+}
+
+static void call(block *x, product p, ahead *next, int64_t rows, int64_t cols)
+{
+    p.ahead = next->at, p.pace = next->pace;
+    next->at += p.pace * p.depth;
+    (x->a->pairs ? multiply_pairs : multiply)(p, rows, cols);
+}
+
 void block_scores(block *x, int64_t first, int64_t keys)
 {
     int64_t begin, end, n, d = x->a->pairs ? x->a->d / 2 : x->a->d;
+    ahead   next = look_ahead(x, x->a->c->in[K], first + keys, (keys + NR - 1) / NR, d);
     for (int64_t col = 0; col < keys; col += NR) /* a panel stays near while rows go by */
         for (int64_t r = 0; r < x->rows; r += n) {
             n = strip_of(x->rows - r);
             if (!block_sees(x, r, n, first, keys, &begin, &end) || end <= col || begin >= col + NR)
                 continue;
-            product p = { x->q + r * x->q_row,        x->q_row, 1,   x->k + col * d, NR, d,
-                          x->scores + r * LINE + col, LINE,     NULL };
-            (x->a->pairs ? multiply_pairs : multiply)(p, n,
-                                                      wk_min_i64(NR, round_up(end - col, VF)));
+            product p = { .a = x->q + r * x->q_row,
+                          .row = x->q_row,
+                          .step = 1,
+                          .b = x->k + col * d,
+                          .ldb = NR,
+                          .depth = d,
+                          .c = x->scores + r * LINE + col,
+                          .ldc = LINE };
+            call(x, p, &next, n, wk_min_i64(NR, round_up(end - col, VF)));
         }
 }
 
@@ -171,26 +205,35 @@ static void meet(block *x, int64_t first, int64_t keys)
             for (int64_t i = r; i < r + n; i++)
                 soften(x, i, first, begin, end);
     }
+    ahead next = look_ahead(x, x->a->c->in[V], first + keys, (padded + NR - 1) / NR,
+                            x->a->pairs ? keys / 2 + 1 : keys);
     for (int64_t col = 0; col < padded; col += NR)
         for (int64_t r = 0; r < x->rows; r += n) {
             n = strip_of(x->rows - r);
             if (!block_sees(x, r, n, first, keys, &begin, &end))
                 continue;
-            product p = { x->scores + r * LINE + begin,  LINE,     1,
-                          x->v + begin * x->v_row + col, x->v_row, end - begin,
-                          x->y + r * padded + col,       padded,   x->keep + r };
+            product p = { .a = x->scores + r * LINE + begin,
+                          .row = LINE,
+                          .step = 1,
+                          .b = x->v + begin * x->v_row + col,
+                          .ldb = x->v_row,
+                          .depth = end - begin,
+                          .c = x->y + r * padded + col,
+                          .ldc = padded,
+                          .keep = x->keep + r };
             if (x->a->pairs) {
                 p.a = x->scores + r * LINE + begin / 2;
                 p.b = x->v + begin / 2 * x->v_row + col;
                 p.depth = (end + 1) / 2 - begin / 2;
             }
-            (x->a->pairs ? multiply_pairs : multiply)(p, n, wk_min_i64(NR, padded - col));
+            call(x, p, &next, n, wk_min_i64(NR, padded - col));
         }
 }
 
 void block_walk(block *x, int64_t from, int64_t to)
 {
     int64_t begin, end;
+    x->to = to;
     take_queries(x);
     for (int64_t first = from; first < to; first += KEYS) {
         int64_t keys = wk_min_i64(KEYS, to - first);
@@ -286,8 +329,8 @@ bool WK_ISA(attention)(const wk_call *c)
         wk_parallel(all, 1, do_blocks, &j);
         return wk_ok();
     }
-    j.chunk = CHUNK;
-    j.parts = (j.a.s + CHUNK - 1) / CHUNK;
+    j.chunk = wk_max_i64(CHUNK, round_up(j.a.s / PARTS, KEYS));
+    j.parts = (j.a.s + j.chunk - 1) / j.chunk;
     size_t bytes = (size_t)(all * j.parts) * sums_room(&j.a) * sizeof(float);
     if (!(j.sums = wk_alloc_pages(bytes)))
         return false;

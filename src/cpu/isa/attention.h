@@ -40,6 +40,7 @@ typedef struct {
 typedef struct {
     const attention *a;
     int64_t          b, g, first, rows; /* the first query; rows of all heads */
+    int64_t          to;                /* where its keys end */
     float           *y, *top, *sum;     /* [rows, padded], [rows], [rows] */
     const float     *q, *v;             /* rows q_row and v_row apart */
     int64_t          q_row, v_row;
@@ -55,7 +56,8 @@ typedef struct {
 
 /* c [rows, cols] = keep c + a b.  Element (i, k) of a is a[i * row + k * step]; rows of b
  * and c are ldb and ldc apart; cols is a multiple of VF.  keep has a factor for each row;
- * NULL stands for zeros. */
+ * NULL stands for zeros.  Meanwhile memory from ahead on is called nearer, pace bytes for
+ * each step of the depth. */
 typedef struct {
     const float *a;
     int64_t      row, step;
@@ -64,6 +66,8 @@ typedef struct {
     float       *c;
     int64_t      ldc;
     const float *keep;
+    const char  *ahead;
+    int64_t      pace;
 } product;
 
 #define multiply          WK_ISA(multiply)

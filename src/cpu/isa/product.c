@@ -8,7 +8,8 @@ static inline __attribute__((always_inline)) void tile(int rows, int nv, bool pa
                                                        const product *p)
 {
     const float *a = p->a, *b = p->b;
-    int64_t      row = p->row, step = p->step, ldb = p->ldb;
+    const char  *ahead = p->pace ? p->ahead : (const char *)a;
+    int64_t      row = p->row, step = p->step, ldb = p->ldb, pace = p->pace;
     vf           sum[MR][NV];
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
@@ -21,7 +22,8 @@ static inline __attribute__((always_inline)) void tile(int rows, int nv, bool pa
 #pragma GCC unroll 4
             for (int v = 0; v < nv; v++)
                 sum[i][v] = vload(p->c + i * p->ldc + v * VF) * p->keep[i];
-    for (int64_t k = p->depth; k > 0; k--, a += step, b += ldb) {
+    for (int64_t k = p->depth; k > 0; k--, a += step, b += ldb, ahead += pace) {
+        __builtin_prefetch(ahead, 0, 2);
         vf x[NV];
 #pragma GCC unroll 4
         for (int v = 0; v < nv; v++)
@@ -75,12 +77,14 @@ static void strips(const tile_fn table[4][3], product p, int64_t rows, int64_t c
         for (int64_t left = cols / VF; left > 0;) {
             int width = NV == 4 && left >= 4 ? 2 : left >= 2 ? 1 : 0;
             table[n / 2][width](&q);
+            q.ahead += q.pace * q.depth;
             q.b += VF << width;
             q.c += VF << width;
             left -= 1 << width;
         }
         p.a += n * p.row;
         p.c += n * p.ldc;
+        p.ahead = q.ahead;
         p.keep += p.keep ? n : 0;
     }
 }
