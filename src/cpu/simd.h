@@ -274,6 +274,28 @@ static inline void vstore_f16(uint16_t *p, vf a)
 #endif
 }
 
+/* Pairs of bf16 in a lane, the even one in the lower half: sum + a0 b0 + a1 b1 in each.
+ * For processors that have the instructions; in assembly, as files are compiled for all
+ * that have the instruction set. */
+#if defined __AVX512F__ && defined __x86_64__
+#define VHAS_PAIRS __builtin_cpu_supports("avx512bf16")
+static inline vf vdot_pairs(vi a, vi b, vf sum)
+{
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
+}
+static inline void vstore_pairs(uint16_t *p, vf a)
+{
+    vh half;
+    __asm__("vcvtneps2bf16 %1, %0" : "=v"(half) : "v"(a));
+    *(vh_any *)p = half;
+}
+#else
+#define VHAS_PAIRS false
+static inline vf   vdot_pairs(vi a, vi b, vf sum) { return (void)a, (void)b, sum; }
+static inline void vstore_pairs(uint16_t *p, vf a) { vstore_bf16(p, a); }
+#endif
+
 /* ---- exp ---------------------------------------------------------------- */
 
 /* 2^n for whole n from -126 to 127 */

@@ -120,9 +120,9 @@ static void probabilities(const sizes *z, int64_t b, int64_t h, int64_t i, const
         top = p[j] > top ? p[j] : top;
     }
     for (int64_t j = 0; j < z->s; j++)
-        sum += p[j] = top == -INFINITY ? 0 : exp(p[j] - top);
+        sum += p[j] = exp(p[j] - (top == -INFINITY ? 0 : top));
     for (int64_t j = 0; j < z->s; j++)
-        p[j] = sum > 0 ? p[j] / sum : 0; /* who sees nothing gets zeros */
+        p[j] = sum == 0 ? 0 : p[j] / sum; /* who sees nothing gets zeros; NaN stays */
 }
 
 /* ---- Forward ------------------------------------------------------------ */

@@ -164,6 +164,20 @@ TEST(attention_is_the_portable_kernel)
     }
 }
 
+TEST(attention_hides_no_nan)
+{
+    wk_attention_args a = { .q = wk_randn(1, 1, 3, 8), .k = wk_randn(1, 1, 9, 8) };
+    a.v = a.k;
+    a.q = wk_masked_fill(a.q, wk_gt(wk_reshape(wk_arange(WK_F32, 0, 3, 1), 3, 1), wk_scalar(1)),
+                         NAN); /* the last query */
+    for (int fast = 0; fast < 2; fast++) {
+        wk_tensor *y = run(&a, fast);
+        CHECK(isfinite(wk_item(wk_sum(wk_narrow(y, 2, 0, 2)))));
+        CHECK(isnan(wk_item(wk_min(wk_narrow(y, 2, 2, 1)))));
+        CHECK(isnan(wk_item(wk_max(wk_narrow(y, 2, 2, 1)))));
+    }
+}
+
 static wk_tensor *dy; /* the gradient of the result, for run_grad() */
 
 /* dq, dk and dv, one after the other */

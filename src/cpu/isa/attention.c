@@ -8,7 +8,7 @@
  * merged in order: no result depends on the number of threads. */
 #include "attention.h"
 
-enum { CHUNK = 512, FEW_BLOCKS = 64 };
+enum { CHUNK = 512, PARTS = 8, FEW_BLOCKS = 64, FEW_ROWS = 16 };
 
 /* ---- A block of queries ------------------------------------------------- */
 
@@ -57,12 +57,15 @@ static void take_queries(block *x)
 {
     const attention *a = x->a;
     plane            q = plane_of(a->c->in[Q], x->b, head_of(x, 0));
-    x->q = a->share == 1 ? attention_rows_in(q, x->first, &x->q_row) : NULL;
+    x->q = a->share == 1 && !a->pairs ? attention_rows_in(q, x->first, &x->q_row) : NULL;
     if (!x->q) {
-        x->q = x->q_room, x->q_row = a->d;
+        x->q = x->q_room, x->q_row = a->pairs ? a->d / 2 : a->d;
         for (int64_t r = 0; r < x->rows; r++) {
             q = plane_of(a->c->in[Q], x->b, head_of(x, r));
-            pack_rows(x->q_room + r * a->d, a->d, q, query_of(x, r), 1);
+            if (a->pairs)
+                memcpy(x->q_room + r * x->q_row, half_row(q, query_of(x, r)), (size_t)a->d * 2);
+            else
+                pack_rows(x->q_room + r * a->d, a->d, q, query_of(x, r), 1);
         }
     }
     memset(x->y, 0, (size_t)(x->rows * a->padded) * sizeof *x->y);
@@ -74,6 +77,12 @@ static void take_keys(block *x, int64_t first, int64_t keys)
 {
     const attention *a = x->a;
     plane            v = plane_of(a->c->in[V], x->b, x->g);
+    if (a->pairs) {
+        x->v = x->v_room, x->v_row = a->padded;
+        pack_panels_pairs(x->k, plane_of(a->c->in[K], x->b, x->g), first, keys, x->work);
+        pack_rows_pairs(x->v_room, x->v_row, v, first, keys);
+        return;
+    }
     pack_panels(x->k, plane_of(a->c->in[K], x->b, x->g), first, keys, x->work);
     x->v = attention_rows_in(v, first, &x->v_row);
     if (!x->v) {
@@ -95,17 +104,52 @@ bool block_sees(const block *x, int64_t row, int64_t n, int64_t first, int64_t k
     return *begin < *end;
 }
 
+/* Few queries are done with keys sooner than memory brings the next ones: the products
+ * of a block call for them, a share with each of calls x depth steps. */
+typedef struct {
+    const char *at;
+    int64_t     pace;
+} ahead;
+
+static ahead look_ahead(const block *x, const wk_tensor *rows, int64_t first, int64_t calls,
+                        int64_t depth)
+{
+    int64_t size = rows->shape.dim[3] * (int64_t)wk_dtypes[rows->dtype].size;
+    int64_t n = wk_min_i64(KEYS, x->to - first);
+    if (x->rows > FEW_ROWS || n <= 0 || rows->stride[2] != rows->shape.dim[3])
+        return (ahead){ NULL, 0 };
+    const char *at = wk_at_host(rows);
+    at += plane_of(rows, x->b, x->g).at * (int64_t)wk_dtypes[rows->dtype].size;
+    for (int64_t r = 0, strips = calls; (r += strip_of(x->rows - r)) < x->rows;)
+        calls += strips;
+    return (ahead){ at + first * size, round_up(n * size / (calls * depth), 64) };
+}
+
+static void call(block *x, product p, ahead *next, int64_t rows, int64_t cols)
+{
+    p.ahead = next->at, p.pace = next->pace;
+    next->at += p.pace * p.depth;
+    (x->a->pairs ? multiply_pairs : multiply)(p, rows, cols);
+}
+
 void block_scores(block *x, int64_t first, int64_t keys)
 {
-    int64_t begin, end, n, d = x->a->d;
+    int64_t begin, end, n, d = x->a->pairs ? x->a->d / 2 : x->a->d;
+    ahead   next = look_ahead(x, x->a->c->in[K], first + keys, (keys + NR - 1) / NR, d);
     for (int64_t col = 0; col < keys; col += NR) /* a panel stays near while rows go by */
         for (int64_t r = 0; r < x->rows; r += n) {
             n = strip_of(x->rows - r);
             if (!block_sees(x, r, n, first, keys, &begin, &end) || end <= col || begin >= col + NR)
                 continue;
-            multiply((product){ x->q + r * x->q_row, x->q_row, 1, x->k + col * d, NR, d,
-                                x->scores + r * LINE + col, LINE, NULL },
-                     n, wk_min_i64(NR, round_up(end - col, VF)));
+            product p = { .a = x->q + r * x->q_row,
+                          .row = x->q_row,
+                          .step = 1,
+                          .b = x->k + col * d,
+                          .ldb = NR,
+                          .depth = d,
+                          .c = x->scores + r * LINE + col,
+                          .ldc = LINE };
+            call(x, p, &next, n, wk_min_i64(NR, round_up(end - col, VF)));
         }
 }
 
@@ -141,7 +185,10 @@ static void soften(block *x, int64_t row, int64_t first, int64_t begin, int64_t 
     for (int64_t j = from; j < end; j += VF) {
         vf e = vexp2(vfma(vload(p + j), vset(factor), vset(-base)));
         sum += e;
-        vstore(p + j, e);
+        if (x->a->pairs)
+            vstore_pairs((uint16_t *)(void *)p + j, e); /* behind what is still to be read */
+        else
+            vstore(p + j, e);
     }
     x->keep[row] = most > old ? exp2f(old - base) : 1;
     x->sum[row] = x->sum[row] * x->keep[row] + vsum(sum);
@@ -158,21 +205,35 @@ static void meet(block *x, int64_t first, int64_t keys)
             for (int64_t i = r; i < r + n; i++)
                 soften(x, i, first, begin, end);
     }
+    ahead next = look_ahead(x, x->a->c->in[V], first + keys, (padded + NR - 1) / NR,
+                            x->a->pairs ? keys / 2 + 1 : keys);
     for (int64_t col = 0; col < padded; col += NR)
         for (int64_t r = 0; r < x->rows; r += n) {
             n = strip_of(x->rows - r);
             if (!block_sees(x, r, n, first, keys, &begin, &end))
                 continue;
-            multiply((product){ x->scores + r * LINE + begin, LINE, 1,
-                                x->v + begin * x->v_row + col, x->v_row, end - begin,
-                                x->y + r * padded + col, padded, x->keep + r },
-                     n, wk_min_i64(NR, padded - col));
+            product p = { .a = x->scores + r * LINE + begin,
+                          .row = LINE,
+                          .step = 1,
+                          .b = x->v + begin * x->v_row + col,
+                          .ldb = x->v_row,
+                          .depth = end - begin,
+                          .c = x->y + r * padded + col,
+                          .ldc = padded,
+                          .keep = x->keep + r };
+            if (x->a->pairs) {
+                p.a = x->scores + r * LINE + begin / 2;
+                p.b = x->v + begin / 2 * x->v_row + col;
+                p.depth = (end + 1) / 2 - begin / 2;
+            }
+            call(x, p, &next, n, wk_min_i64(NR, padded - col));
         }
 }
 
 void block_walk(block *x, int64_t from, int64_t to)
 {
     int64_t begin, end;
+    x->to = to;
     take_queries(x);
     for (int64_t first = from; first < to; first += KEYS) {
         int64_t keys = wk_min_i64(KEYS, to - first);
@@ -268,8 +329,8 @@ bool WK_ISA(attention)(const wk_call *c)
         wk_parallel(all, 1, do_blocks, &j);
         return wk_ok();
     }
-    j.chunk = CHUNK;
-    j.parts = (j.a.s + CHUNK - 1) / CHUNK;
+    j.chunk = wk_max_i64(CHUNK, round_up(j.a.s / PARTS, KEYS));
+    j.parts = (j.a.s + j.chunk - 1) / j.chunk;
     size_t bytes = (size_t)(all * j.parts) * sums_room(&j.a) * sizeof(float);
     if (!(j.sums = wk_alloc_pages(bytes)))
         return false;

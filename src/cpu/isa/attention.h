@@ -30,6 +30,7 @@ typedef struct {
     int64_t        b, h, g, t, s, d, e, share;
     int64_t        blocks, queries; /* blocks of queries, and how many each has */
     int64_t        padded;          /* e, in whole vectors */
+    bool           pairs;           /* all operands are bf16, and are multiplied as that */
     float          factor;          /* from q k to scores, or to the argument of tanh */
     float          cap;             /* 0: none */
     bool           plain;           /* scores are products times the factor, which is positive */
@@ -39,6 +40,7 @@ typedef struct {
 typedef struct {
     const attention *a;
     int64_t          b, g, first, rows; /* the first query; rows of all heads */
+    int64_t          to;                /* where its keys end */
     float           *y, *top, *sum;     /* [rows, padded], [rows], [rows] */
     const float     *q, *v;             /* rows q_row and v_row apart */
     int64_t          q_row, v_row;
@@ -54,7 +56,8 @@ typedef struct {
 
 /* c [rows, cols] = keep c + a b.  Element (i, k) of a is a[i * row + k * step]; rows of b
  * and c are ldb and ldc apart; cols is a multiple of VF.  keep has a factor for each row;
- * NULL stands for zeros. */
+ * NULL stands for zeros.  Meanwhile memory from ahead on is called nearer, pace bytes for
+ * each step of the depth. */
 typedef struct {
     const float *a;
     int64_t      row, step;
@@ -63,14 +66,19 @@ typedef struct {
     float       *c;
     int64_t      ldc;
     const float *keep;
+    const char  *ahead;
+    int64_t      pace;
 } product;
 
 #define multiply          WK_ISA(multiply)
+#define multiply_pairs    WK_ISA(multiply_pairs)
 #define attention_open    WK_ISA(attention_open)
 #define attention_sight   WK_ISA(attention_sight)
 #define attention_scores  WK_ISA(attention_scores)
 #define attention_rows_in WK_ISA(attention_rows_in)
 #define pack_panels       WK_ISA(pack_panels)
+#define pack_panels_pairs WK_ISA(pack_panels_pairs)
+#define pack_rows_pairs   WK_ISA(pack_rows_pairs)
 #define pack_rows         WK_ISA(pack_rows)
 #define block_room        WK_ISA(block_room)
 #define block_open        WK_ISA(block_open)
@@ -81,6 +89,9 @@ typedef struct {
 #define block_walk        WK_ISA(block_walk)
 
 void multiply(product p, int64_t rows, int64_t cols);
+
+/* The same where elements of a and b are pairs of bf16, of neighbours in depth. */
+void multiply_pairs(product p, int64_t rows, int64_t cols);
 
 /* How many of n rows are done at once. */
 static inline int64_t strip_of(int64_t n)
@@ -93,6 +104,10 @@ static inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to
 static inline plane plane_of(const wk_tensor *x, int64_t b, int64_t h)
 {
     return (plane){ x, b * x->stride[0] + h * x->stride[1] };
+}
+static inline const uint16_t *half_row(plane p, int64_t i)
+{
+    return (const uint16_t *)wk_at_host(p.x) + p.at + i * p.x->stride[2];
 }
 static inline int64_t query_of(const block *x, int64_t row) { return x->first + row / x->a->share; }
 static inline int64_t head_of(const block *x, int64_t row)
@@ -113,6 +128,10 @@ const float *attention_rows_in(plane p, int64_t first, int64_t *row);
 /* Rows first .. first + n of x as f32: as panels, and as rows.  work has VF rows. */
 void pack_panels(float *to, plane p, int64_t first, int64_t n, float *work);
 void pack_rows(float *to, int64_t padded, plane p, int64_t first, int64_t n);
+
+/* The same for multiply_pairs(): pairs within a row, and pairs of rows. */
+void pack_panels_pairs(float *to, plane p, int64_t first, int64_t n, float *work);
+void pack_rows_pairs(float *to, int64_t padded, plane p, int64_t first, int64_t n);
 
 /* Row (b, head, i) of scores: x holds the products of n keys from j on, and then scores.
  * tanhs [n], if not NULL, gets the hyperbolic tangents of the cap; work has room for n. */

@@ -9,6 +9,8 @@
 
 static bool fits(const wk_tensor *x) { return wk_dtypes[x->dtype].is_float && x->dtype != WK_F64; }
 
+static bool is_pairs(const wk_tensor *x) { return x->dtype == WK_BF16 && x->stride[3] == 1; }
+
 bool attention_open(attention *a, const wk_call *c)
 {
     const wk_tensor *q = c->in[Q], *k = c->in[K], *v = c->in[V];
@@ -33,6 +35,7 @@ bool attention_open(attention *a, const wk_call *c)
     a->queries = wk_min_i64(wk_max_i64(rows / a->share, 1), a->t);
     a->blocks = (a->t + a->queries - 1) / a->queries;
     a->padded = round_up(a->e, VF);
+    a->pairs = VHAS_PAIRS && is_pairs(q) && is_pairs(k) && is_pairs(v) && a->d % 2 == 0;
     a->plain = !c->in[MASK] && !c->in[SLOPES] && cap == 0 && scale > 0;
     return true;
 }
@@ -118,6 +121,36 @@ void pack_panels(float *to, plane p, int64_t first, int64_t n, float *work)
             pack_rows(work, width, p, first + j, count);
         pack_square(column, from, ld, count, width);
     }
+}
+
+void pack_panels_pairs(float *to, plane p, int64_t first, int64_t n, float *work)
+{
+    int64_t width = p.x->shape.dim[3] / 2;
+    for (int64_t j = 0; j < round_up(n, NR); j += VF) {
+        int64_t count = wk_max_i64(0, wk_min_i64(VF, n - j));
+        for (int64_t i = 0; i < count; i++)
+            memcpy(work + i * width, half_row(p, first + j + i), (size_t)width * sizeof *work);
+        pack_square(to + j / NR * NR * width + j % NR, work, width, count, width);
+    }
+}
+
+void pack_rows_pairs(float *to, int64_t padded, plane p, int64_t first, int64_t n)
+{
+    static const uint16_t none[VF];
+    int64_t               width = p.x->shape.dim[3];
+    for (int64_t i = 0; i < n; i += 2, to += padded)
+        for (int64_t j = 0; j < padded; j += VF) {
+            const uint16_t *even = half_row(p, first + i) + j;
+            const uint16_t *odd = i + 1 < n ? half_row(p, first + i + 1) + j : none;
+            uint16_t        row[2][VF] = { { 0 } };
+            if (j + VF > width) {
+                size_t size = (size_t)(width - j) * sizeof *even;
+                even = memcpy(row[0], even, size), odd = memcpy(row[1], odd, size);
+            }
+            vu low = __builtin_convertvector(*(const vh_any *)even, vu);
+            vu high = __builtin_convertvector(*(const vh_any *)odd, vu);
+            vstore(to + j, (vf)(low | high << 16));
+        }
 }
 
 /* ---- Scores ------------------------------------------------------------- */

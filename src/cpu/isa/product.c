@@ -4,10 +4,12 @@
  * A tile of up to MR x NV vectors stays in registers while the depth goes by. */
 #include "attention.h"
 
-static inline __attribute__((always_inline)) void tile(int rows, int nv, const product *p)
+static inline __attribute__((always_inline)) void tile(int rows, int nv, bool pairs,
+                                                       const product *p)
 {
     const float *a = p->a, *b = p->b;
-    int64_t      row = p->row, step = p->step, ldb = p->ldb;
+    const char  *ahead = p->pace ? p->ahead : (const char *)a;
+    int64_t      row = p->row, step = p->step, ldb = p->ldb, pace = p->pace;
     vf           sum[MR][NV];
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++)
@@ -20,7 +22,8 @@ static inline __attribute__((always_inline)) void tile(int rows, int nv, const p
 #pragma GCC unroll 4
             for (int v = 0; v < nv; v++)
                 sum[i][v] = vload(p->c + i * p->ldc + v * VF) * p->keep[i];
-    for (int64_t k = p->depth; k > 0; k--, a += step, b += ldb) {
+    for (int64_t k = p->depth; k > 0; k--, a += step, b += ldb, ahead += pace) {
+        __builtin_prefetch(ahead, 0, 2);
         vf x[NV];
 #pragma GCC unroll 4
         for (int v = 0; v < nv; v++)
@@ -30,7 +33,8 @@ static inline __attribute__((always_inline)) void tile(int rows, int nv, const p
             vf y = vset(a[i * row]);
 #pragma GCC unroll 4
             for (int v = 0; v < nv; v++)
-                sum[i][v] = vfma(y, x[v], sum[i][v]);
+                sum[i][v] =
+                    pairs ? vdot_pairs((vi)y, (vi)x[v], sum[i][v]) : vfma(y, x[v], sum[i][v]);
         }
     }
 #pragma GCC unroll 8
@@ -40,46 +44,63 @@ static inline __attribute__((always_inline)) void tile(int rows, int nv, const p
             vstore(p->c + i * p->ldc + v * VF, sum[i][v]);
 }
 
-#define TILE(rows, nv)                                                                             \
-    static void tile_##rows##_##nv(const product *p) { tile(rows, nv, p); }
-#define TILES(nv) TILE(1, nv) TILE(2, nv) TILE(4, nv) TILE(6, nv)
-TILES(1)
-TILES(2)
+#define TILE(rows, nv, pairs)                                                                      \
+    static void tile_##rows##_##nv##_##pairs(const product *p) { tile(rows, nv, pairs, p); }
+#define TILES(nv, pairs) TILE(1, nv, pairs) TILE(2, nv, pairs) TILE(4, nv, pairs) TILE(6, nv, pairs)
+TILES(1, 0)
+TILES(2, 0)
 #if defined __AVX512F__ || defined __aarch64__
-TILES(4)
-#else
-#define tile_1_4 NULL
-#define tile_2_4 NULL
-#define tile_4_4 NULL
-#define tile_6_4 NULL
-#endif
-
-static void (*const tiles[][3])(const product *) = {
-    { tile_1_1, tile_1_2, tile_1_4 },
-    { tile_2_1, tile_2_2, tile_2_4 },
-    { tile_4_1, tile_4_2, tile_4_4 },
-    { tile_6_1, tile_6_2, tile_6_4 },
-};
-
-static void strip(const product *p, int64_t rows, int64_t cols)
-{
-    product q = *p;
-    for (int64_t left = cols / VF; left > 0;) {
-        int width = NV == 4 && left >= 4 ? 2 : left >= 2 ? 1 : 0;
-        tiles[rows / 2][width](&q);
-        q.b += VF << width;
-        q.c += VF << width;
-        left -= 1 << width;
+TILES(4, 0)
+#define TILE_ROW(rows, pairs)                                                                      \
+    {                                                                                              \
+        tile_##rows##_1_##pairs, tile_##rows##_2_##pairs, tile_##rows##_4_##pairs                  \
     }
-}
+#else
+#define TILE_ROW(rows, pairs)                                                                      \
+    {                                                                                              \
+        tile_##rows##_1_##pairs, tile_##rows##_2_##pairs                                           \
+    }
+#endif
+#define TILE_TABLE(pairs)                                                                          \
+    {                                                                                              \
+        TILE_ROW(1, pairs), TILE_ROW(2, pairs), TILE_ROW(4, pairs), TILE_ROW(6, pairs)             \
+    }
 
-void multiply(product p, int64_t rows, int64_t cols)
+typedef void (*tile_fn)(const product *p);
+static const tile_fn tiles[4][3] = TILE_TABLE(0);
+
+static void strips(const tile_fn table[4][3], product p, int64_t rows, int64_t cols)
 {
     for (int64_t n; rows > 0; rows -= n) {
         n = strip_of(rows);
-        strip(&p, n, cols);
+        product q = p;
+        for (int64_t left = cols / VF; left > 0;) {
+            int width = NV == 4 && left >= 4 ? 2 : left >= 2 ? 1 : 0;
+            table[n / 2][width](&q);
+            q.ahead += q.pace * q.depth;
+            q.b += VF << width;
+            q.c += VF << width;
+            left -= 1 << width;
+        }
         p.a += n * p.row;
         p.c += n * p.ldc;
+        p.ahead = q.ahead;
         p.keep += p.keep ? n : 0;
     }
 }
+
+void multiply(product p, int64_t rows, int64_t cols) { strips(tiles, p, rows, cols); }
+
+#if defined __AVX512F__
+TILES(1, 1)
+TILES(2, 1)
+TILES(4, 1)
+static const tile_fn tiles_of_pairs[4][3] = TILE_TABLE(1);
+
+void multiply_pairs(product p, int64_t rows, int64_t cols)
+{
+    strips(tiles_of_pairs, p, rows, cols);
+}
+#else
+void multiply_pairs(product p, int64_t rows, int64_t cols) { (void)p, (void)rows, (void)cols; }
+#endif
