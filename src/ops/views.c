@@ -36,11 +36,11 @@ static bool strides_for(const wk_tensor *x, wk_shape shape, int64_t stride[WK_MA
             else
                 new *= shape.dim[to++];
         }
-        int64_t last = 0; /* the group must be contiguous within itself */
+        int64_t last = -1; /* the group must be contiguous within itself */
         for (int i = from - 1; i >= first; i--) {
             if (x->shape.dim[i] == 1)
                 continue;
-            if (last && x->stride[i] != last)
+            if (last >= 0 && x->stride[i] != last)
                 return false;
             last = x->stride[i] * x->shape.dim[i];
         }
