@@ -76,14 +76,20 @@ static bool compute(const wk_call *c)
     return true;
 }
 
+/* [.., n] as [rows, n], also where n or rows is 0 */
+static wk_tensor *as_rows(wk_tensor *x)
+{
+    return wk_rank(x) > 1 ? wk_flatten(x, 0, -2) : wk_unsqueeze(x, 0);
+}
+
 static void backward(const wk_call *c, wk_tensor *dy, wk_tensor **dx)
 {
     wk_tensor *x = c->in[0], *w = c->in[1];
-    wk_tensor *g = wk_reshape(dy, -1, wk_dim(dy, -1)); // [rows, out]
+    wk_tensor *g = as_rows(dy); // [rows, out]
     if (wk_wants_grad(x))
         dx[0] = wk_matmul(dy, w);
     if (wk_wants_grad(w)) // [out, rows] x [rows, in]
-        dx[1] = wk_matmul(wk_transpose(g, 0, 1), wk_reshape(x, -1, wk_dim(x, -1)));
+        dx[1] = wk_matmul(wk_transpose(g, 0, 1), as_rows(x));
     if (wk_wants_grad(c->in[2]))
         dx[2] = wk_sum(g, .over = WK_AXES(0));
     if (c->count > 3)

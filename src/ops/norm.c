@@ -123,7 +123,10 @@ wk_tensor *wk_group_norm(wk_tensor *x, int64_t groups, wk_layer p, double eps)
     }
     wk_scope   scope = wk_mark();
     wk_shape   per_channel = { .rank = wk_rank(x) - 1, .dim = { channels, 1, 1, 1, 1, 1, 1, 1 } };
-    wk_tensor *y = wk_reshape(x, wk_dim(x, 0), groups, wk_count(x) / wk_dim(x, 0) / groups);
+    int64_t    size = channels / groups; /* of a group, over all that follows */
+    for (int i = 2; i < wk_rank(x); i++)
+        size *= x->shape.dim[i];
+    wk_tensor *y = wk_reshape(x, wk_dim(x, 0), groups, size);
     y = wk_reshape_to(wk_layer_norm(y, (wk_layer){ NULL, NULL }, eps), x->shape);
     if (p.weight)
         y = wk_mul(y, wk_reshape_to(p.weight, per_channel));
