@@ -252,14 +252,36 @@ static const char *parse(op_inputs *in, const char *s, const op_case *c, bool ex
     return s;
 }
 
+/* The numbers in the order of a tensor with the axes reversed. */
+static void reverse_axes(double *value, wk_shape s, int64_t n)
+{
+    double *copy = malloc((size_t)(n + 1) * sizeof *copy);
+    memcpy(copy, value, (size_t)n * sizeof *copy);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t at = 0, rest = i, step = n;
+        for (int k = s.rank - 1; k >= 0; k--) {
+            step /= s.dim[k];
+            at += rest % s.dim[k] * step;
+            rest /= s.dim[k];
+        }
+        value[at] = copy[i];
+    }
+    free(copy);
+}
+
 void op_inputs_open(op_inputs *in, const op_case *c, op_layout layout, bool exact)
 {
     *in = (op_inputs){ .layout = layout };
     for (const char *s = c->inputs; *s; s += *s == ' ')
         s = parse(in, s, c, exact);
-    for (int k = 0; layout == BROADCAST && k < in->count; k++)
-        if (op_is_float(in, k) && in->shape[k].rank && in->shape[k].dim[0] > 1)
+    for (int k = 0; k < in->count; k++) {
+        if (!op_is_float(in, k) || !in->shape[k].rank)
+            continue;
+        if (layout == BROADCAST && in->shape[k].dim[0] > 1)
             in->n[k] /= in->shape[k].dim[0]; /* the first of its slices */
+        else if (layout == STRIDED && in->shape[k].rank > 1)
+            reverse_axes(in->value[k], in->shape[k], in->n[k]);
+    }
 }
 
 void op_inputs_close(op_inputs *in)
