@@ -48,17 +48,24 @@ static void trace(const wk_call *c, const char *what, double seconds)
 
 /* ---- Operands ----------------------------------------------------------- */
 
+bool wk_usable(const char *what, int operand, const wk_tensor *x)
+{
+    if (!x)
+        wk_fail(WK_ERR_ARGUMENT, "%s: operand %d is NULL", what, operand);
+    else if (!wk_tensor_live(x))
+        wk_fail(WK_ERR_ARGUMENT, "%s: operand %d was released: keep it with wk_keep()", what,
+                operand);
+    return wk_ok();
+}
+
 static bool check_operands(wk_call *c)
 {
     c->device = NULL;
     for (int i = 0; i < c->count || i < c->op->required; i++) {
         wk_tensor *x = i < c->count ? c->in[i] : NULL;
-        if (!x && i < c->op->required)
-            wk_fail(WK_ERR_ARGUMENT, "%s: operand %d is NULL", c->op->name, i + 1);
-        else if (x && !wk_tensor_live(x))
-            wk_fail(WK_ERR_ARGUMENT, "%s: operand %d was released: keep it with wk_keep()",
-                    c->op->name, i + 1);
-        else if (x && c->device && x->storage->device != c->device)
+        if ((x || i < c->op->required) && !wk_usable(c->op->name, i + 1, x))
+            return false;
+        if (x && c->device && x->storage->device != c->device)
             wk_fail(WK_ERR_DEVICE, "%s: operands on %s and on %s", c->op->name, c->device->name,
                     x->storage->device->name);
         else if (x)

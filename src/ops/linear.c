@@ -119,7 +119,7 @@ wk_tensor *wk_linear_add(wk_tensor *x, wk_layer p, wk_tensor *y)
 
 wk_tensor *wk_pack(wk_tensor *weight)
 {
-    if (!wk_ok() || !weight)
+    if (!wk_usable("pack", 1, weight))
         return NULL;
     const wk_backend *b = weight->storage->device->backend;
     bool              stays = !b->pack || weight->packing || wk_rank(weight) != 2 ||
@@ -176,12 +176,13 @@ const wk_op wk_op_linear_glu = {
 /* With a gradient to come the parts are needed, so they are computed one by one. */
 wk_tensor *wk_linear_glu(wk_tensor *x, wk_layer gate, wk_layer up, wk_act act)
 {
+    wk_tensor *in[] = { x, gate.weight, gate.bias, up.weight, up.bias };
+    for (int i = 0; i < 5; i++)
+        if ((in[i] || i == X || i == GATE || i == UP) && !wk_usable("linear_glu", i + 1, in[i]))
+            return NULL;
     bool wanted = wk_wants_grad(x) || wk_wants_grad(gate.weight) || wk_wants_grad(gate.bias) ||
                   wk_wants_grad(up.weight) || wk_wants_grad(up.bias);
     if (wk_recording && wanted)
         return composed(x, gate, up, act);
-    if (wk_ok() && !up.weight)
-        wk_fail(WK_ERR_ARGUMENT, "linear_glu: the weight of up is NULL");
-    return WK_RUN(linear_glu, WK_IN(x, gate.weight, gate.bias, up.weight, up.bias),
-                  .opt.mode.act = act);
+    return WK_RUN(linear_glu, .in = in, .count = 5, .opt.mode.act = act);
 }

@@ -119,6 +119,8 @@ const wk_op wk_op_matmul = {
 
 wk_tensor *wk_matmul(wk_tensor *a, wk_tensor *b)
 {
+    if (!wk_usable("matmul", 1, a) || !wk_usable("matmul", 2, b))
+        return NULL;
     if (wk_rank(a) != 1 && wk_rank(b) != 1)
         return WK_RUN(matmul, WK_IN(a, b));
     wk_scope   scope = wk_mark();
