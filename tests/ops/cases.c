@@ -78,11 +78,15 @@ static const op_row rows[] = {
       .call = call_,                                                                               \
       .torch = torch_,                                                                             \
       .text = text_ },
-#define ROW(kind_, inputs_, torch_)                                                                \
-    { .kind = kind_, .inputs = inputs_, .run = PASTE2(run_, __LINE__), .torch = torch_ },
-#define CASE(inputs, wick, ...) ROW(ROW_CASE, inputs, #__VA_ARGS__)
-#define PLAIN(inputs, wick)     ROW(ROW_PLAIN, inputs, NULL)
-#define WIDE(inputs, wick)      ROW(ROW_WIDE, inputs, NULL)
+#define ROW(kind_, inputs_, wick_, torch_)                                                         \
+    { .kind = kind_,                                                                               \
+      .inputs = inputs_,                                                                           \
+      .wick = wick_,                                                                               \
+      .run = PASTE2(run_, __LINE__),                                                               \
+      .torch = torch_ },
+#define CASE(inputs, wick, ...) ROW(ROW_CASE, inputs, #wick, #__VA_ARGS__)
+#define PLAIN(inputs, wick)     ROW(ROW_PLAIN, inputs, #wick, NULL)
+#define WIDE(inputs, wick)      ROW(ROW_WIDE, inputs, #wick, NULL)
 #include "cases.def"
 };
 

@@ -28,7 +28,7 @@ typedef struct op_row {
     const char *name;
     int         gradient;
     const char *call, *torch, *text;
-    const char *inputs;
+    const char *inputs, *wick;        /* wick: the expression */
     wk_tensor *(*run)(wk_tensor **x); /* one of these */
     wk_tensor *(*of1)(wk_tensor *x);
     wk_tensor *(*of_a)(wk_tensor *x, double a);
