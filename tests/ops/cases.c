@@ -55,16 +55,22 @@ static wk_tensor *sines(wk_tensor *x, int64_t half) { return wk_sin(angles(x, ha
 #define INTEGER NO
 
 static const op_row rows[] = {
-#define FUNCTION(name_, ints, f, ...)                                                              \
-    { .kind = ROW_FUNCTION, .name = #name_, .gradient = ints, .text = #f, __VA_ARGS__ },
+#define FUNCTION(name_, ints, int_, text_, ...)                                                    \
+    { .kind = ROW_FUNCTION,                                                                        \
+      .name = #name_,                                                                              \
+      .gradient = ints,                                                                            \
+      .integers = int_,                                                                            \
+      .text = text_,                                                                               \
+      __VA_ARGS__ },
 #define UNARY(name, ints, low_, high_, f, ...)                                                     \
-    FUNCTION(name, ints, f, .of1 = wk_##name, .low = low_, .high = high_)
+    FUNCTION(name, ints, #ints, #f, .of1 = wk_##name, .low = low_, .high = high_)
 #define SCALAR(name, ints, low_, high_, a_, f, ...)                                                \
-    FUNCTION(name, ints, f, .of_a = wk_##name, .low = low_, .high = high_, .a = a_)
+    FUNCTION(name, ints, #ints, #f, .of_a = wk_##name, .low = low_, .high = high_, .a = a_)
 #define SCALAR2(name, ints, low_, high_, a_, b_, f, ...)                                           \
-    FUNCTION(name, ints, f, .of_ab = wk_##name, .low = low_, .high = high_, .a = a_, .b = b_)
+    FUNCTION(name, ints, #ints, #f, .of_ab = wk_##name, .low = low_, .high = high_, .a = a_,       \
+             .b = b_)
 #include <wick/unary.def>
-#define BINARY(name, ints, f, ...) FUNCTION(name, ints, f, .of2 = wk_##name)
+#define BINARY(name, ints, f, ...) FUNCTION(name, ints, #ints, #f, .of2 = wk_##name)
 #include <wick/binary.def>
 
 #define HEADING(text_)     { .kind = ROW_HEADING, .text = text_ },
@@ -132,7 +138,7 @@ static void add_function(const op_row *f)
 {
     const op_row *e = op_element(f->name);
     const char   *torch = e ? e->torch : "";
-    bool          integer = !strncmp(f->name, "bitwise_", 8) || !strncmp(f->name, "shift_", 6);
+    bool          integer = !strcmp(f->integers, "INTEGER");
     if (!f->of2) {
         add_case(f, f, "e3x5", torch, f->gradient);
         add_case(f, f, "v=0,-0,1,-1,0.5,inf,-inf,nan", torch, NO);

@@ -28,6 +28,7 @@ typedef struct op_row {
     const char *name;
     int         gradient;
     const char *call, *torch, *text;
+    const char *integers;             /* of an element-wise function: "KEEP" ... */
     const char *inputs, *wick;        /* wick: the expression */
     wk_tensor *(*run)(wk_tensor **x); /* one of these */
     wk_tensor *(*of1)(wk_tensor *x);
@@ -37,9 +38,8 @@ typedef struct op_row {
     double low, high, a, b;
 } op_row;
 
-const op_row *op_rows(int *count);                      /* the table as it is written */
-const op_row *op_element(const char *name);             /* its ELEMENT, or NULL */
-bool          op_is_truth_or_integer(const char *name); /* element-wise, without a gradient */
+const op_row *op_rows(int *count);          /* the table as it is written */
+const op_row *op_element(const char *name); /* its ELEMENT, or NULL */
 
 typedef struct {
     char          name[48]; /* "sum.3" */
