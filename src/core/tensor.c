@@ -232,7 +232,7 @@ bool wk_read(wk_tensor *x, wk_dtype dtype, void *out)
     wk_scope scope = wk_mark();
     bool     before = wk_no_grad(true);
     x = wk_dense(wk_cast(x, dtype));
-    if (x) {
+    if (wk_count(x)) {
         size_t     size = wk_dtypes[x->dtype].size;
         wk_device *d = x->storage->device;
         d->backend->download(d, out, x->storage->data, (size_t)x->offset * size,
