@@ -26,7 +26,9 @@ __attribute__((constructor)) static void save_rows(void)
 static void restore_rows(void) { memcpy(wk_dtypes, portable_rows, sizeof portable_rows); }
 
 static const wk_kernel  no_kernels[WK_OP_COUNT];
-static const wk_cpu_isa portable = { "portable", no_kernels, restore_rows };
+static const wk_cpu_isa portable = { .name = "portable",
+                                     .kernels = no_kernels,
+                                     .install_rows = restore_rows };
 
 static void use(const wk_cpu_isa *isa)
 {
