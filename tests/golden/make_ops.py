@@ -7,9 +7,11 @@ tests/ops/cases.def and of include/wick/unary.def and binary.def.
 For case "sum.3": sum.3 is the result, in f64 where its inputs are floats, and sum.3/0
 the gradient of sum(y dy) for operand 0, with dy from a hash of the place (tests/ops/cases.c
 has the same).  The metadata has inputs and expression of each case, so that a table that
-has changed since is noticed.  promote/ has torch.result_type for pairs of dtypes.
+has changed since is noticed.  promote.txt has what PyTorch makes of pairs of
+dtypes: of two tensors, and of the first one's tensor and the second one's of rank 0.
 """
 
+import json
 import math
 import os
 import re
@@ -199,13 +201,25 @@ def promotions(out):
     rows = []
     for a in names:
         for b in names:
+            x = torch.empty(1, dtype=getattr(torch, names[a]))
+            y = torch.empty((), dtype=getattr(torch, names[b]))
             try:
-                t = torch.promote_types(getattr(torch, names[a]), getattr(torch, names[b]))
+                both = [torch.promote_types(x.dtype, y.dtype), torch.result_type(x, y)]
             except RuntimeError:
                 continue
-            found = [n for n in names if getattr(torch, names[n]) == t]
-            rows.append("%s %s %s\n" % (a, b, found[0]) if found else "")
+            found = [n for t in both for n in names if getattr(torch, names[n]) == t]
+            rows.append("%s %s %s\n" % (a, b, " ".join(found)) if len(found) == 2 else "")
     open(os.path.join(HERE, "ops", "promote.txt"), "w").writelines(rows)
+
+
+def sort_header(path):
+    """The same file each time: metadata come in any order."""
+    data = open(path, "rb").read()
+    size = int.from_bytes(data[:8], "little")
+    text = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":"))
+    head = text.encode() + b" " * (-len(text.encode()) % 8)
+    with open(path, "wb") as f:
+        f.write(len(head).to_bytes(8, "little") + head + data[8 + size :])
 
 
 def main():
@@ -213,7 +227,9 @@ def main():
     for case in cases():
         run(out, meta, *case)
     os.makedirs(os.path.join(HERE, "ops"), exist_ok=True)
-    save_file(out, os.path.join(HERE, "ops", "ops.safetensors"), meta)
+    path = os.path.join(HERE, "ops", "ops.safetensors")
+    save_file(out, path, meta)
+    sort_header(path)
     promotions(out)
     print("%d cases, %d tensors" % (len(meta), len(out)))
 

@@ -173,13 +173,20 @@ TEST(gradients_are_those_of_pytorch)
 
 TEST(promotion_is_pytorchs)
 {
-    char  a[16], b[16], result[16];
+    char  a[16], b[16], both[16], scalar[16];
     int   count = 0;
     FILE *f = fopen("tests/golden/ops/promote.txt", "r");
-    while (CHECK(f != NULL) && fscanf(f, "%15s %15s %15s", a, b, result) == 3) {
-        wk_dtype got = wk_dtype_promote(wk_dtype_find(a), wk_dtype_find(b));
-        CHECK_MSG(!strcmp(wk_dtype_name(got), result), "%s with %s gives %s, not %s", a, b,
-                  wk_dtype_name(got), result);
+    while (CHECK(f != NULL) && fscanf(f, "%15s %15s %15s %15s", a, b, both, scalar) == 4) {
+        wk_dtype   got = wk_dtype_promote(wk_dtype_find(a), wk_dtype_find(b));
+        wk_scope   scope = wk_mark();
+        wk_tensor *x = wk_ones_of(wk_dtype_find(a), WK_SHAPE(1)), *y;
+        CHECK_MSG(!strcmp(wk_dtype_name(got), both), "%s with %s gives %s, not %s", a, b,
+                  wk_dtype_name(got), both);
+        y = wk_where(wk_ones(1), x, wk_ones_of(wk_dtype_find(b), WK_SCALAR));
+        CHECK_MSG(!strcmp(wk_dtype_name(wk_dtype_of(y)), scalar),
+                  "%s with %s of rank 0 gives %s, not %s", a, b, wk_dtype_name(wk_dtype_of(y)),
+                  scalar);
+        wk_sweep(scope);
         count++;
     }
     CHECK(count > 100);
