@@ -4,6 +4,7 @@
 #   make run          train a tiny model and let it write
 #   make test         all tests; the last line says how many passed
 #   make check        format, layers, sizes; warnings as errors with gcc and clang
+#   make docs         docs/operations.md, from the table of operation cases
 #   make bench        the benchmark programs in build/bench/
 #   make install      PREFIX=/usr/local
 #   make SAN=address  (or undefined, thread) the same under a sanitizer, in build/<SAN>/
@@ -66,7 +67,7 @@ BENCHES  := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 TESTS    := $(patsubst %.c,$(BUILD)/obj/%.o,\
             $(filter-out tests/fuzz/%,$(wildcard tests/*.c tests/*/*.c)))
 
-.PHONY: all run test check bench install clean fuzz examples tests-objs
+.PHONY: all run test check docs bench install clean fuzz examples tests-objs
 all: $(BUILD)/wick $(BUILD)/libwick.a $(BUILD)/libwick.so
 
 # ---- Rules -------------------------------------------------------------------
@@ -130,6 +131,9 @@ run: $(BUILD)/wick $(BUILD)/demo/model.safetensors
 
 test: all examples $(BUILD)/tests
 	tests/run $(BUILD)
+
+docs: $(BUILD)/tests
+	WICK_WRITE_DOCS=1 $(BUILD)/tests operations_md
 
 check:
 	tools/check-layers

@@ -129,18 +129,19 @@ WK_API void *wk_data(wk_tensor *x);
 
 /* Printing, laid out as PyTorch does. */
 typedef struct {
-    int  precision;  /* digits after the point; default 4 */
-    int  threshold;  /* more elements than this are summarised; default 1000 */
-    int  edge_items; /* how many at each end then; default 3 */
-    int  line_width; /* default 80 */
-    bool full;       /* never summarise */
-    bool scientific; /* always; by default where it is shorter */
-    int  end_;       /* set by the macro, so that partial lists do not warn */
+    wk_tensor *x;
+    int        precision;  /* digits after the point; default 4 */
+    int        threshold;  /* more elements than this are summarised; default 1000 */
+    int        edge_items; /* how many at each end then; default 3 */
+    int        line_width; /* default 80 */
+    bool       full;       /* never summarise */
+    bool       scientific; /* always; by default where it is shorter */
+    int        end_;       /* set by the macro, so that partial lists do not warn */
 } wk_print_args;
 
-WK_API void  wk_print(wk_tensor *x);                                  /* to stdout */
-WK_API char *wk_format_with(wk_tensor *x, const wk_print_args *args); /* free() it */
-#define wk_format(x, ...) wk_format_with((x), &(wk_print_args){ __VA_ARGS__, .end_ = 0 })
+WK_API void  wk_print(wk_tensor *x);                    /* to stdout */
+WK_API char *wk_format_with(const wk_print_args *args); /* free() it */
+#define wk_format(...) wk_format_with(&(wk_print_args){ __VA_ARGS__, .end_ = 0 })
 
 /* ---- Lifetime ----------------------------------------------------------- */
 

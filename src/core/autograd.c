@@ -225,7 +225,7 @@ void wk_set_grad(wk_tensor *x, wk_tensor *grad)
 wk_tensor *wk_track(wk_tensor *x)
 {
     char text[160];
-    if (!wk_ok() || !x)
+    if (!wk_usable("track", 1, x))
         return NULL;
     if (x->node || !wk_dtypes[x->dtype].is_float) {
         wk_fail(WK_ERR_ARGUMENT, "track: %s is %s", wk_show(x, text),
@@ -236,4 +236,7 @@ wk_tensor *wk_track(wk_tensor *x)
     return x;
 }
 
-wk_tensor *wk_detach(wk_tensor *x) { return wk_ok() && x ? wk_pool(wk_tensor_view(x)) : NULL; }
+wk_tensor *wk_detach(wk_tensor *x)
+{
+    return wk_usable("detach", 1, x) ? wk_pool(wk_tensor_view(x)) : NULL;
+}

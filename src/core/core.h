@@ -242,7 +242,9 @@ typedef struct {
 wk_tensor *wk_run(wk_call *c);
 #define WK_RUN(name, ...) wk_run(&(wk_call){ .op = &wk_op_##name, __VA_ARGS__ })
 #define WK_IN(...)        .in = (wk_tensor *[]){ __VA_ARGS__ }, .count = WK_LENGTH(__VA_ARGS__)
-uint64_t wk_fallbacks(void); /* calls for which a backend had no kernel, so far */
+bool     wk_usable(const char *what, int operand,
+                   const wk_tensor *x); /* there and alive, or an error */
+uint64_t wk_fallbacks(void);            /* calls for which a backend had no kernel, so far */
 
 /* What many infer()s are. */
 bool wk_infer_same(wk_call *c);      /* shape and dtype of the first operand */

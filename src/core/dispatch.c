@@ -48,17 +48,24 @@ static void trace(const wk_call *c, const char *what, double seconds)
 
 /* ---- Operands ----------------------------------------------------------- */
 
+bool wk_usable(const char *what, int operand, const wk_tensor *x)
+{
+    if (!x)
+        wk_fail(WK_ERR_ARGUMENT, "%s: operand %d is NULL", what, operand);
+    else if (!wk_tensor_live(x))
+        wk_fail(WK_ERR_ARGUMENT, "%s: operand %d was released: keep it with wk_keep()", what,
+                operand);
+    return wk_ok();
+}
+
 static bool check_operands(wk_call *c)
 {
     c->device = NULL;
     for (int i = 0; i < c->count || i < c->op->required; i++) {
         wk_tensor *x = i < c->count ? c->in[i] : NULL;
-        if (!x && i < c->op->required)
-            wk_fail(WK_ERR_ARGUMENT, "%s: operand %d is NULL", c->op->name, i + 1);
-        else if (x && !wk_tensor_live(x))
-            wk_fail(WK_ERR_ARGUMENT, "%s: operand %d was released: keep it with wk_keep()",
-                    c->op->name, i + 1);
-        else if (x && c->device && x->storage->device != c->device)
+        if ((x || i < c->op->required) && !wk_usable(c->op->name, i + 1, x))
+            return false;
+        if (x && c->device && x->storage->device != c->device)
             wk_fail(WK_ERR_DEVICE, "%s: operands on %s and on %s", c->op->name, c->device->name,
                     x->storage->device->name);
         else if (x)
@@ -85,30 +92,68 @@ static bool prepare(wk_call *c, unsigned strided, unsigned packed)
     return wk_ok();
 }
 
-/* Run the portable kernel on copies of the operands in host memory. */
+/* ---- The portable kernel for a device that has none ---------------------- */
+
+/* The elements of x's storage that lie between its first and its last. */
+static int64_t span_of(const wk_tensor *x, int64_t *first)
+{
+    int64_t low = x->offset, high = x->offset;
+    for (int i = 0; i < x->shape.rank; i++) {
+        int64_t reach = (x->shape.dim[i] - 1) * x->stride[i];
+        *(reach < 0 ? &low : &high) += reach;
+    }
+    *first = low;
+    return wk_count(x) ? high - low + 1 : 0;
+}
+
+/* x in host memory, with the strides it has. */
+static wk_tensor *to_host(wk_tensor *x)
+{
+    if (x->packing)
+        x = wk_dense(x);
+    if (!x)
+        return NULL;
+    int64_t    first, n = span_of(x, &first);
+    size_t     size = wk_dtypes[x->dtype].size;
+    wk_device *d = x->storage->device;
+    wk_tensor *span = wk_pool(wk_tensor_new(wk_cpu_device(), x->dtype, WK_SHAPE(n)));
+    wk_tensor *y = span ? wk_pool(wk_tensor_view(span)) : NULL;
+    if (!y || (n && !d->backend->download(d, span->storage->data, x->storage->data,
+                                          (size_t)first * size, (size_t)n * size)))
+        return NULL;
+    y->shape = x->shape;
+    y->offset = x->offset - first;
+    memcpy(y->stride, x->stride, sizeof y->stride);
+    return y;
+}
+
+/* All that to_host() brought, back to where it came from. */
+static bool from_host(const wk_tensor *x, const wk_tensor *y)
+{
+    int64_t    first, n = span_of(x, &first);
+    size_t     size = wk_dtypes[x->dtype].size;
+    wk_device *d = x->storage->device;
+    return d->backend->upload(d, x->storage->data, (size_t)first * size, y->storage->data,
+                              (size_t)n * size);
+}
+
 static bool run_on_host(const wk_call *c)
 {
     wk_tensor *in[FEW];
     wk_call    h = *c;
-    wk_device *host = wk_cpu_device();
+    h.device = wk_cpu_device();
     h.in = c->count <= FEW ? in : wk_alloc_array((size_t)c->count, sizeof *in);
     for (int i = 0; wk_ok() && i < c->count; i++)
-        h.in[i] = c->in[i] ? wk_to_device(wk_dense(c->in[i]), host) : NULL;
+        h.in[i] = c->in[i] ? to_host(c->in[i]) : NULL;
     bool in_place = c->op->flags & WK_OP_IN_PLACE;
-    h.device = host;
-    h.out = !wk_ok() ? NULL : in_place ? h.in[0] : wk_pool(wk_tensor_new(host, c->dtype, c->shape));
-    if (h.out && prepare(&h, c->op->strided, c->op->packed) && c->op->compute(&h)) {
-        if (!wk_is_contiguous(c->out)) /* only in place: the view's own elements change */
-            wk_fail(WK_ERR_UNSUPPORTED, "%s: in place on a strided view on %s", c->op->name,
-                    c->device->name);
-        else
-            c->device->backend->upload(
-                c->device, c->out->storage->data, (size_t)c->out->offset * wk_dtypes[c->dtype].size,
-                wk_at_host(h.out), (size_t)wk_count(h.out) * wk_dtypes[c->dtype].size);
-    }
+    h.out = !wk_ok()   ? NULL
+            : in_place ? h.in[0]
+                       : wk_pool(wk_tensor_new(h.device, c->dtype, c->shape));
+    bool done = h.out && prepare(&h, c->op->strided, c->op->packed) && c->op->compute(&h) &&
+                from_host(c->out, h.out);
     if (h.in != in)
         wk_free(h.in);
-    return wk_ok();
+    return done && wk_ok();
 }
 
 /* ---- Kernels ------------------------------------------------------------ */

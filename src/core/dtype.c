@@ -58,7 +58,7 @@ static uint32_t encode(float f, int exponent, int mantissa, bool finite)
     uint32_t r = a - ((uint32_t)(127 - bias) << 23);
     r = (r + ((1u << (drop - 1)) - 1) + (r >> drop & 1)) >> drop;
     if (finite)
-        return sign | (r >= nan ? nan : r);
+        return sign | (r >= nan ? nan - 1 : r); /* the largest stands for all beyond it */
     return sign | (r > top ? top : r);
 }
 

@@ -200,11 +200,12 @@ static void print(printer *p, int64_t count)
 
 /* ---- Public functions --------------------------------------------------- */
 
-char *wk_format_with(wk_tensor *x, const wk_print_args *args)
+char *wk_format_with(const wk_print_args *args)
 {
-    wk_buf  out = { 0 };
-    printer p = { .arg = args ? *args : (wk_print_args){ 0 }, .out = &out };
-    if (!wk_ok() || !x)
+    wk_buf     out = { 0 };
+    printer    p = { .arg = *args, .out = &out };
+    wk_tensor *x = args->x;
+    if (!wk_usable("print", 1, x))
         return NULL;
     p.arg.precision = p.arg.precision ? p.arg.precision : 4;
     p.arg.threshold = p.arg.threshold ? p.arg.threshold : 1000;
@@ -233,7 +234,7 @@ char *wk_format_with(wk_tensor *x, const wk_print_args *args)
 
 void wk_print(wk_tensor *x)
 {
-    char *text = wk_format_with(x, NULL);
+    char *text = wk_format(x);
     if (text)
         puts(text);
     free(text);

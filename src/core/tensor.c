@@ -223,16 +223,16 @@ bool wk_is_contiguous(const wk_tensor *x)
 
 bool wk_read(wk_tensor *x, wk_dtype dtype, void *out)
 {
-    if (!wk_ok())
+    if (!wk_usable("read", 1, x))
         return false;
-    if (!x || !out) {
-        wk_fail(WK_ERR_ARGUMENT, "read: a NULL argument");
+    if (!out) {
+        wk_fail(WK_ERR_ARGUMENT, "read: where to is NULL");
         return false;
     }
     wk_scope scope = wk_mark();
     bool     before = wk_no_grad(true);
     x = wk_dense(wk_cast(x, dtype));
-    if (x) {
+    if (wk_count(x)) {
         size_t     size = wk_dtypes[x->dtype].size;
         wk_device *d = x->storage->device;
         d->backend->download(d, out, x->storage->data, (size_t)x->offset * size,
@@ -249,7 +249,7 @@ bool wk_to_i64(wk_tensor *x, int64_t *out) { return wk_read(x, WK_I64, out); }
 static bool read_one(wk_tensor *x, wk_dtype dtype, void *out)
 {
     char text[160];
-    if (wk_ok() && x && wk_count(x) != 1)
+    if (wk_usable("item", 1, x) && wk_count(x) != 1)
         wk_fail(WK_ERR_SHAPE, "item: %s has %lld elements, not one", wk_show(x, text),
                 (long long)wk_count(x));
     return wk_read(x, dtype, out);
@@ -270,7 +270,7 @@ int64_t wk_item_i64(wk_tensor *x)
 void *wk_data(wk_tensor *x)
 {
     char text[160];
-    if (!wk_ok() || !x)
+    if (!wk_usable("data", 1, x))
         return NULL;
     if (!x->storage->device->backend->host || !wk_is_contiguous(x) || x->packing) {
         wk_fail(WK_ERR_ARGUMENT, "data: %s is not contiguous in host memory", wk_show(x, text));

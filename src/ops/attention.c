@@ -306,9 +306,13 @@ wk_tensor *wk_attention_with(const wk_attention_args *a)
     wk_call c = { .op = &wk_op_attention,
                   WK_IN(a->q, a->k, a->v, a->mask, a->slopes),
                   .opt.attention = { a->causal, a->window, a->scale, a->softcap } };
+    if (!wk_usable("attention", 1, a->q) || !wk_usable("attention", 2, a->k) ||
+        !wk_usable("attention", 3, a->v) || (a->mask && !wk_usable("attention", 4, a->mask)) ||
+        (a->slopes && !wk_usable("attention", 5, a->slopes)))
+        return NULL;
     if (!wk_recording || !(wk_wants_grad(a->mask) || wk_wants_grad(a->slopes)))
         return wk_run(&c);
-    if (!wk_ok() || !a->q || !a->k || !a->v || !infer(&c))
+    if (!infer(&c))
         return NULL;
     wk_scope scope = wk_mark();
     return wk_yield(scope, composed(a));

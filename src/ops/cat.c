@@ -63,14 +63,17 @@ const wk_op wk_op_cat = {
 
 wk_tensor *wk_cat_of(int axis, wk_tensor **x, int count)
 {
-    for (int i = 0; wk_ok() && i < count; i++)
-        if (!x[i])
-            wk_fail(WK_ERR_ARGUMENT, "cat: operand %d is NULL", i + 1);
+    for (int i = 0; i < count; i++)
+        if (!wk_usable("cat", i + 1, x[i]))
+            return NULL;
     return wk_run(&(wk_call){ .op = &wk_op_cat, .in = x, .count = count, .opt.mode.axis = axis });
 }
 
 wk_tensor *wk_stack_of(int axis, wk_tensor **x, int count)
 {
+    for (int i = 0; i < count; i++)
+        if (!wk_usable("stack", i + 1, x[i]))
+            return NULL;
     wk_scope    scope = wk_mark();
     wk_tensor **slices = wk_ok() ? wk_alloc_array((size_t)count, sizeof *slices) : NULL;
     if (slices && count && axis < 0)
@@ -138,11 +141,16 @@ const wk_op wk_op_pad = {
     .backward = pad_backward,
 };
 
+static bool is_too_far(int64_t n) { return n > (int64_t)1 << 48 || n < -((int64_t)1 << 48); }
+
 wk_tensor *wk_pad(wk_tensor *x, int axis, int64_t before, int64_t after, double value)
 {
     wk_call c = { .op = &wk_op_pad, WK_IN(x), .opt.number = { axis, (double)before, value } };
-    int     at = wk_ok() && x ? wk_axis("pad", x->shape, axis) : -1;
-    if (at >= 0)
+    int     at = wk_usable("pad", 1, x) ? wk_axis("pad", x->shape, axis) : -1;
+    if (at >= 0 && (is_too_far(before) || is_too_far(after)))
+        wk_fail(WK_ERR_ARGUMENT, "pad: %lld and %lld elements", (long long)before,
+                (long long)after);
+    else if (at >= 0)
         c.shape.dim[at] = before + after;
     return wk_run(&c);
 }
@@ -152,17 +160,19 @@ wk_tensor *wk_pad_by(wk_tensor *x, int axis, int64_t before, int64_t after, wk_p
 {
     if (mode == WK_PAD_CONSTANT)
         return wk_pad(x, axis, before, after, 0);
-    int at = wk_ok() && x ? wk_axis("pad", x->shape, axis) : -1;
+    int at = wk_usable("pad", 1, x) ? wk_axis("pad", x->shape, axis) : -1;
     if (at < 0)
         return NULL;
-    int64_t n = x->shape.dim[at], size = n + before + after;
+    int64_t n = x->shape.dim[at];
     int64_t limit = mode == WK_PAD_REFLECT ? n - 1 : mode == WK_PAD_CIRCULAR ? n : INT64_MAX;
     char    text[160];
-    if (before < 0 || after < 0 || before > limit || after > limit || n == 0) {
+    if (before < 0 || after < 0 || before > limit || after > limit || n == 0 ||
+        is_too_far(before) || is_too_far(after)) {
         wk_fail(WK_ERR_ARGUMENT, "pad: %lld and %lld elements at axis %d of %s", (long long)before,
                 (long long)after, at, wk_show(x, text));
         return NULL;
     }
+    int64_t  size = n + before + after;
     int64_t *index = wk_alloc_array((size_t)size, sizeof *index);
     for (int64_t i = 0; index && i < size; i++) {
         int64_t k = i - before;
@@ -185,7 +195,7 @@ wk_tensor *wk_pad_by(wk_tensor *x, int axis, int64_t before, int64_t after, wk_p
 /* [a, b] tiled [m, n] is [1, a, 1, b] expanded to [m, a, n, b]. */
 wk_tensor *wk_repeat_by(wk_tensor *x, wk_shape times)
 {
-    if (!wk_ok() || !x)
+    if (!wk_usable("repeat", 1, x))
         return NULL;
     wk_scope scope = wk_mark();
     int      rank = times.rank > x->shape.rank ? times.rank : x->shape.rank;
@@ -215,7 +225,8 @@ wk_tensor *wk_repeat_by(wk_tensor *x, wk_shape times)
 
 wk_tensor *wk_repeat_interleave(wk_tensor *x, int axis, int64_t times)
 {
-    int at = wk_ok() && x ? wk_axis("repeat_interleave", x->shape, axis) : -1;
+    int at =
+        wk_usable("repeat_interleave", 1, x) ? wk_axis("repeat_interleave", x->shape, axis) : -1;
     if (at < 0)
         return NULL;
     wk_scope scope = wk_mark();
@@ -231,7 +242,7 @@ wk_tensor *wk_repeat_interleave(wk_tensor *x, int axis, int64_t times)
 
 wk_tensor *wk_roll(wk_tensor *x, int axis, int64_t shift)
 {
-    int at = wk_ok() && x ? wk_axis("roll", x->shape, axis) : -1;
+    int at = wk_usable("roll", 1, x) ? wk_axis("roll", x->shape, axis) : -1;
     if (at < 0)
         return NULL;
     int64_t n = x->shape.dim[at];

@@ -53,12 +53,16 @@ wk_tensor *wk_copy(wk_tensor *x) { return WK_RUN(copy, WK_IN(x)); }
 
 wk_tensor *wk_contiguous(wk_tensor *x)
 {
-    return x && wk_ok() && wk_is_contiguous(x) && !x->packing ? x : WK_RUN(copy, WK_IN(x));
+    if (!wk_usable("contiguous", 1, x))
+        return NULL;
+    return wk_is_contiguous(x) && !x->packing ? x : wk_copy(x);
 }
 
 wk_tensor *wk_cast(wk_tensor *x, wk_dtype dtype)
 {
-    if (x && wk_ok() && (dtype == WK_DEFAULT || x->dtype == dtype))
+    if (!wk_usable("cast", 1, x))
+        return NULL;
+    if (dtype == WK_DEFAULT || x->dtype == dtype)
         return x;
     return WK_RUN(cast, WK_IN(x), .opt.dtype = dtype);
 }
@@ -112,7 +116,9 @@ wk_tensor *wk_to_device(wk_tensor *x, wk_device *device)
 {
     if (wk_ok() && !device)
         wk_fail(WK_ERR_ARGUMENT, "to_device: the device is NULL");
-    if (x && wk_ok() && x->storage->device == device)
+    if (!wk_usable("to_device", 1, x))
+        return NULL;
+    if (x->storage->device == device)
         return x;
     return WK_RUN(transfer, WK_IN(x), .opt.device = device);
 }
@@ -173,10 +179,12 @@ wk_tensor *wk_accumulate(wk_tensor *dst, wk_tensor *src)
 
 wk_tensor *wk_write(wk_tensor *dst, wk_tensor *src, int axis, int64_t start)
 {
+    char d[160], s[160];
+    if (!wk_usable("write", 1, dst) || !wk_usable("write", 2, src))
+        return NULL;
     wk_scope scope = wk_mark();
-    char     d[160], s[160];
-    int      at = wk_ok() && dst && src ? wk_axis("write", dst->shape, axis) : 0;
-    if (wk_ok() && dst && src && wk_rank(src) != wk_rank(dst))
+    int      at = wk_axis("write", dst->shape, axis);
+    if (wk_rank(src) != wk_rank(dst))
         wk_fail(WK_ERR_SHAPE, "write: %s does not fit into %s", wk_show(src, s), wk_show(dst, d));
     bool before = wk_no_grad(!(wk_wants_grad(dst) || wk_wants_grad(src)) || !wk_recording);
     wk_assign(wk_narrow(dst, at, start, wk_dim(src, at)), src);

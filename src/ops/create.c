@@ -61,7 +61,7 @@ wk_tensor *wk_scalar(double value) { return wk_full_of(WK_F32, WK_SCALAR, value)
 
 wk_tensor *wk_full_like(const wk_tensor *x, double value)
 {
-    if (!wk_ok() || !x)
+    if (!wk_usable("full_like", 1, x))
         return NULL;
     return wk_fill(wk_pool(wk_tensor_new(x->storage->device, x->dtype, x->shape)), value);
 }
@@ -105,7 +105,7 @@ wk_tensor *wk_eye(wk_dtype dtype, int64_t n)
 {
     wk_scope   scope = wk_mark();
     wk_tensor *x = wk_zeros_of(dtype, WK_SHAPE(n, n));
-    if (n > 0) /* every n + 1st element is on the diagonal */
+    if (x && n > 0) /* every n + 1st element is on the diagonal */
         wk_fill(wk_slice(wk_reshape(x, n * n), 0, 0, n * n, n + 1), 1);
     return wk_yield(scope, wk_ok() ? x : NULL);
 }

@@ -383,7 +383,8 @@ static bool embedding_compute(const wk_call *c)
 
 static void embedding_backward(const wk_call *c, wk_tensor *dy, wk_tensor **dx)
 {
-    wk_tensor *ids = wk_reshape(c->in[0], -1), *rows = wk_reshape(dy, -1, wk_dim(dy, -1));
+    int64_t    n = wk_count(c->in[0]);
+    wk_tensor *ids = wk_reshape(c->in[0], n), *rows = wk_reshape(dy, n, wk_dim(dy, -1));
     dx[1] = wk_index_add(wk_full_like(c->in[1], 0), 0, ids, rows);
 }
 

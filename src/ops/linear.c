@@ -76,14 +76,20 @@ static bool compute(const wk_call *c)
     return true;
 }
 
+/* [.., n] as [rows, n], also where n or rows is 0 */
+static wk_tensor *as_rows(wk_tensor *x)
+{
+    return wk_rank(x) > 1 ? wk_flatten(x, 0, -2) : wk_unsqueeze(x, 0);
+}
+
 static void backward(const wk_call *c, wk_tensor *dy, wk_tensor **dx)
 {
     wk_tensor *x = c->in[0], *w = c->in[1];
-    wk_tensor *g = wk_reshape(dy, -1, wk_dim(dy, -1)); // [rows, out]
+    wk_tensor *g = as_rows(dy); // [rows, out]
     if (wk_wants_grad(x))
         dx[0] = wk_matmul(dy, w);
     if (wk_wants_grad(w)) // [out, rows] x [rows, in]
-        dx[1] = wk_matmul(wk_transpose(g, 0, 1), wk_reshape(x, -1, wk_dim(x, -1)));
+        dx[1] = wk_matmul(wk_transpose(g, 0, 1), as_rows(x));
     if (wk_wants_grad(c->in[2]))
         dx[2] = wk_sum(g, .over = WK_AXES(0));
     if (c->count > 3)
@@ -113,7 +119,7 @@ wk_tensor *wk_linear_add(wk_tensor *x, wk_layer p, wk_tensor *y)
 
 wk_tensor *wk_pack(wk_tensor *weight)
 {
-    if (!wk_ok() || !weight)
+    if (!wk_usable("pack", 1, weight))
         return NULL;
     const wk_backend *b = weight->storage->device->backend;
     bool              stays = !b->pack || weight->packing || wk_rank(weight) != 2 ||
@@ -170,12 +176,13 @@ const wk_op wk_op_linear_glu = {
 /* With a gradient to come the parts are needed, so they are computed one by one. */
 wk_tensor *wk_linear_glu(wk_tensor *x, wk_layer gate, wk_layer up, wk_act act)
 {
+    wk_tensor *in[] = { x, gate.weight, gate.bias, up.weight, up.bias };
+    for (int i = 0; i < 5; i++)
+        if ((in[i] || i == X || i == GATE || i == UP) && !wk_usable("linear_glu", i + 1, in[i]))
+            return NULL;
     bool wanted = wk_wants_grad(x) || wk_wants_grad(gate.weight) || wk_wants_grad(gate.bias) ||
                   wk_wants_grad(up.weight) || wk_wants_grad(up.bias);
     if (wk_recording && wanted)
         return composed(x, gate, up, act);
-    if (wk_ok() && !up.weight)
-        wk_fail(WK_ERR_ARGUMENT, "linear_glu: the weight of up is NULL");
-    return WK_RUN(linear_glu, WK_IN(x, gate.weight, gate.bias, up.weight, up.bias),
-                  .opt.mode.act = act);
+    return WK_RUN(linear_glu, .in = in, .count = 5, .opt.mode.act = act);
 }

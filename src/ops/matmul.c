@@ -100,8 +100,8 @@ static void backward(const wk_call *c, wk_tensor *dy, wk_tensor **dx)
     if (!wk_wants_grad(b))
         return;
     if (wk_rank(b) == 2) { /* the batch is just more rows */
-        wk_tensor *rows = wk_reshape(a, -1, wk_dim(a, -1));
-        dx[1] = wk_matmul(wk_transpose(rows, 0, 1), wk_reshape(dy, -1, wk_dim(dy, -1)));
+        wk_tensor *rows = wk_flatten(a, 0, -2);
+        dx[1] = wk_matmul(wk_transpose(rows, 0, 1), wk_flatten(dy, 0, -2));
     } else {
         dx[1] = wk_matmul(wk_transpose(a, -1, -2), dy);
     }
@@ -119,6 +119,8 @@ const wk_op wk_op_matmul = {
 
 wk_tensor *wk_matmul(wk_tensor *a, wk_tensor *b)
 {
+    if (!wk_usable("matmul", 1, a) || !wk_usable("matmul", 2, b))
+        return NULL;
     if (wk_rank(a) != 1 && wk_rank(b) != 1)
         return WK_RUN(matmul, WK_IN(a, b));
     wk_scope   scope = wk_mark();

@@ -112,7 +112,7 @@ wk_tensor *wk_layer_norm(wk_tensor *x, wk_layer p, double eps)
 wk_tensor *wk_group_norm(wk_tensor *x, int64_t groups, wk_layer p, double eps)
 {
     char text[160];
-    if (!wk_ok() || !x)
+    if (!wk_usable("group_norm", 1, x))
         return NULL;
     int64_t channels = wk_dim(x, 1);
     if (wk_rank(x) < 2 || groups <= 0 || channels % groups ||
@@ -121,9 +121,12 @@ wk_tensor *wk_group_norm(wk_tensor *x, int64_t groups, wk_layer p, double eps)
                 (long long)groups, wk_show(x, text));
         return NULL;
     }
-    wk_scope   scope = wk_mark();
-    wk_shape   per_channel = { .rank = wk_rank(x) - 1, .dim = { channels, 1, 1, 1, 1, 1, 1, 1 } };
-    wk_tensor *y = wk_reshape(x, wk_dim(x, 0), groups, wk_count(x) / wk_dim(x, 0) / groups);
+    wk_scope scope = wk_mark();
+    wk_shape per_channel = { .rank = wk_rank(x) - 1, .dim = { channels, 1, 1, 1, 1, 1, 1, 1 } };
+    int64_t  size = channels / groups; /* of a group, over all that follows */
+    for (int i = 2; i < wk_rank(x); i++)
+        size *= x->shape.dim[i];
+    wk_tensor *y = wk_reshape(x, wk_dim(x, 0), groups, size);
     y = wk_reshape_to(wk_layer_norm(y, (wk_layer){ NULL, NULL }, eps), x->shape);
     if (p.weight)
         y = wk_mul(y, wk_reshape_to(p.weight, per_channel));

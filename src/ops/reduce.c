@@ -401,7 +401,9 @@ REDUCTION(argmax, NULL)
 
 wk_tensor *wk_sum_to(wk_tensor *x, wk_shape shape)
 {
-    if (!wk_ok() || !x || wk_same_shape(x->shape, shape))
+    if (!wk_usable("sum_to", 1, x))
+        return NULL;
+    if (wk_same_shape(x->shape, shape))
         return x;
     wk_shape both, axes = { 0 };
     char     a[160], b[160];

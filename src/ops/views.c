@@ -36,11 +36,11 @@ static bool strides_for(const wk_tensor *x, wk_shape shape, int64_t stride[WK_MA
             else
                 new *= shape.dim[to++];
         }
-        int64_t last = 0; /* the group must be contiguous within itself */
+        int64_t last = -1; /* the group must be contiguous within itself */
         for (int i = from - 1; i >= first; i--) {
             if (x->shape.dim[i] == 1)
                 continue;
-            if (last && x->stride[i] != last)
+            if (last >= 0 && x->stride[i] != last)
                 return false;
             last = x->stride[i] * x->shape.dim[i];
         }
@@ -100,10 +100,12 @@ VIEW(reshape)
 
 wk_tensor *wk_reshape_to(wk_tensor *x, wk_shape shape)
 {
+    if (!wk_usable("reshape", 1, x))
+        return NULL;
     wk_scope scope = wk_mark();
     wk_call  try = { .op = &wk_op_reshape, WK_IN(x), .opt.shape = shape };
     int64_t  stride[WK_MAX_RANK];
-    if (wk_ok() && x && reshape_infer(&try) && !strides_for(x, try.shape, stride))
+    if (reshape_infer(&try) && !strides_for(x, try.shape, stride))
         x = wk_copy(x);
     return wk_yield(scope, WK_RUN(reshape, WK_IN(x), .opt.shape = shape));
 }
@@ -155,8 +157,8 @@ wk_tensor *wk_permute_by(wk_tensor *x, wk_shape order)
 
 wk_tensor *wk_transpose(wk_tensor *x, int axis, int other)
 {
-    if (!wk_ok() || !x)
-        return WK_RUN(permute, WK_IN(x));
+    if (!wk_usable("transpose", 1, x))
+        return NULL;
     wk_shape order = { .rank = x->shape.rank };
     int      i = wk_axis("transpose", x->shape, axis), j = wk_axis("transpose", x->shape, other);
     if (i < 0 || j < 0)
@@ -221,8 +223,9 @@ static bool slice_infer(wk_call *c)
     char             text[160];
     if (axis < 0)
         return false;
-    int64_t last = start + (n - 1) * step, size = x->shape.dim[axis];
-    if (n < 0 || start < 0 || start > size || (n && (start >= size || last < 0 || last >= size))) {
+    int64_t size = x->shape.dim[axis], last = n <= size ? start + (n - 1) * step : size;
+    if (n < 0 || n > size || start < 0 || start > size ||
+        (n && (start >= size || last < 0 || last >= size))) {
         wk_fail(WK_ERR_ARGUMENT, "slice: %lld elements from %lld on along axis %d of %s",
                 (long long)n, (long long)start, axis, wk_show(x, text));
         return false;
@@ -292,13 +295,15 @@ const wk_op wk_op_unslice = {
 
 wk_tensor *wk_narrow(wk_tensor *x, int axis, int64_t start, int64_t count)
 {
+    if (!wk_usable("narrow", 1, x))
+        return NULL;
     return WK_RUN(slice, WK_IN(x), .opt.slice = { axis, start, count, 1 });
 }
 
 wk_tensor *wk_slice(wk_tensor *x, int axis, int64_t start, int64_t stop, int64_t step)
 {
-    if (!wk_ok() || !x)
-        return WK_RUN(slice, WK_IN(x));
+    if (!wk_usable("slice", 1, x))
+        return NULL;
     int at = wk_axis("slice", x->shape, axis);
     if (at < 0 || step == 0) {
         wk_fail(WK_ERR_ARGUMENT, "slice: the step is 0");
@@ -309,6 +314,7 @@ wk_tensor *wk_slice(wk_tensor *x, int axis, int64_t start, int64_t stop, int64_t
     start = wk_min_i64(wk_max_i64(start < 0 ? start + size : start, low), high);
     stop =
         stop == INT64_MIN ? low : wk_min_i64(wk_max_i64(stop < 0 ? stop + size : stop, low), high);
+    step = wk_min_i64(wk_max_i64(step, -size - 1), size + 1); /* longer ones take one element too */
     int64_t count = step > 0 ? (stop - start + step - 1) / step : (start - stop - step - 1) / -step;
     count = wk_max_i64(count, 0);
     return WK_RUN(slice, WK_IN(x), .opt.slice = { at, count ? start : 0, count, step });
@@ -316,16 +322,23 @@ wk_tensor *wk_slice(wk_tensor *x, int axis, int64_t start, int64_t stop, int64_t
 
 wk_tensor *wk_select(wk_tensor *x, int axis, int64_t index)
 {
+    char text[160];
+    int  at = wk_usable("select", 1, x) ? wk_axis("select", x->shape, axis) : -1;
+    if (at < 0)
+        return NULL;
+    int64_t size = x->shape.dim[at], i = index < 0 ? index + size : index;
+    if (i < 0 || i >= size) {
+        wk_fail(WK_ERR_ARGUMENT, "select: there is no index %lld in axis %d of %s",
+                (long long)index, at, wk_show(x, text));
+        return NULL;
+    }
     wk_scope scope = wk_mark();
-    int      at = wk_ok() && x ? wk_axis("select", x->shape, axis) : 0;
-    if (wk_ok() && x && index < 0)
-        index += x->shape.dim[at];
-    return wk_yield(scope, wk_squeeze(wk_narrow(x, at, index, 1), at));
+    return wk_yield(scope, wk_squeeze(wk_narrow(x, at, i, 1), at));
 }
 
 int wk_split(wk_tensor *x, int axis, int64_t size, wk_tensor **out, int room)
 {
-    int at = wk_ok() && x ? wk_axis("split", x->shape, axis) : -1, n = 0;
+    int at = wk_usable("split", 1, x) ? wk_axis("split", x->shape, axis) : -1, n = 0;
     if (at < 0)
         return 0;
     int64_t length = x->shape.dim[at];
@@ -375,7 +388,7 @@ wk_tensor *wk_flip_over(wk_tensor *x, wk_shape axes)
 wk_tensor *wk_squeeze(wk_tensor *x, int axis)
 {
     char text[160];
-    int  at = wk_ok() && x ? wk_axis("squeeze", x->shape, axis) : -1;
+    int  at = wk_usable("squeeze", 1, x) ? wk_axis("squeeze", x->shape, axis) : -1;
     if (at < 0)
         return NULL;
     wk_shape s = { .rank = x->shape.rank - 1 };
@@ -391,7 +404,7 @@ wk_tensor *wk_squeeze(wk_tensor *x, int axis)
 wk_tensor *wk_unsqueeze(wk_tensor *x, int axis)
 {
     char text[160];
-    if (!wk_ok() || !x)
+    if (!wk_usable("unsqueeze", 1, x))
         return NULL;
     int at = axis < 0 ? axis + x->shape.rank + 1 : axis;
     if (at < 0 || at > x->shape.rank || x->shape.rank == WK_MAX_RANK) {
@@ -406,7 +419,7 @@ wk_tensor *wk_unsqueeze(wk_tensor *x, int axis)
 
 wk_tensor *wk_flatten(wk_tensor *x, int from, int to)
 {
-    if (!wk_ok() || !x)
+    if (!wk_usable("flatten", 1, x))
         return NULL;
     if (x->shape.rank == 0)
         return wk_reshape(x, 1);
@@ -428,7 +441,7 @@ wk_tensor *wk_flatten(wk_tensor *x, int from, int to)
 /* With both axes last and flat, the diagonal is every (columns + 1)st element. */
 wk_tensor *wk_diagonal(wk_tensor *x, int axis, int other)
 {
-    int i = wk_ok() && x ? wk_axis("diagonal", x->shape, axis) : -1;
+    int i = wk_usable("diagonal", 1, x) ? wk_axis("diagonal", x->shape, axis) : -1;
     int j = i >= 0 ? wk_axis("diagonal", x->shape, other) : -1;
     if (i < 0 || j < 0)
         return NULL;

@@ -61,7 +61,7 @@ wk_tensor *wk_where(wk_tensor *condition, wk_tensor *yes, wk_tensor *no)
 
 wk_tensor *wk_masked_fill(wk_tensor *x, wk_tensor *mask, double value)
 {
-    if (!x || !wk_ok())
+    if (!wk_usable("masked_fill", 1, x) || !wk_usable("masked_fill", 2, mask))
         return NULL;
     wk_scope   scope = wk_mark();
     wk_tensor *filler = wk_pool(wk_tensor_new(x->storage->device, x->dtype, WK_SCALAR));
@@ -70,6 +70,8 @@ wk_tensor *wk_masked_fill(wk_tensor *x, wk_tensor *mask, double value)
 
 wk_tensor *wk_lerp(wk_tensor *a, wk_tensor *b, double weight)
 {
+    if (!wk_usable("lerp", 1, a) || !wk_usable("lerp", 2, b))
+        return NULL;
     wk_scope scope = wk_mark();
     return wk_yield(scope, wk_add(a, wk_scale(wk_sub(b, a), weight)));
 }
