@@ -115,7 +115,8 @@ static bool encode_word(wk_encoder *e, wk_str word)
     size_t before = e->out->count;
     if (!wk_ok() || !kind->encode(e, word))
         return false;
-    wk_word_cache_put(e->cache, &key, e->out->id + before, e->out->count - before);
+    size_t count = e->out->count - before;
+    wk_word_cache_put(e->cache, &key, count ? e->out->id + before : NULL, count);
     return true;
 }
 

@@ -209,7 +209,6 @@ typedef struct {
     const char *name;
     bool (*prepare)(wk_tokenizer *t);
     bool (*encode)(wk_encoder *e, wk_str word);
-    void (*release)(wk_tokenizer *t);
 } wk_model_kind;
 
 extern const wk_model_kind wk_bpe, wk_word_piece, wk_word_level;

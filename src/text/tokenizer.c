@@ -87,8 +87,7 @@ void wk_tokenizer_free(wk_tokenizer *t)
         return;
     for (int i = 0; i < WK_IDLE_ENCODERS; i++)
         encoder_free(t->idle[i]);
-    if (t->model.kind && t->model.kind->release)
-        t->model.kind->release(t);
+    wk_free(t->model.merge);
     wk_vocab_free(&t->vocab);
     wk_added_free(&t->added);
     wk_steps_free(&t->normalizers);

@@ -112,7 +112,7 @@ static bool record(wk_encoder *e, wk_str word)
 
 static void check_pre_tokenizer(const steps *s, const char *spec, const int32_t *want, size_t count)
 {
-    static const wk_model_kind recorder = { "recorder", NULL, record, NULL };
+    static const wk_model_kind recorder = { "recorder", NULL, record };
     wk_tokenizer              *t = parse_text("{\"model\":" LEVELS ",\"pre_tokenizer\":%s}", spec);
     wk_tokens                  tokens = { 0 };
     if (t)
