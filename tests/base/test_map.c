@@ -93,7 +93,7 @@ TEST(hashes_spread)
 TEST(a_map_that_cannot_grow_keeps_what_it_has)
 {
     wk_map m = { 0 };
-    char   keys[13][8];
+    char   keys[13][16];
     for (int i = 0; i < 12; i++) {
         snprintf(keys[i], sizeof keys[i], "%d", i);
         wk_map_put(&m, wk_str_of(keys[i]), i);

@@ -239,7 +239,7 @@ TEST(models_that_are_not_understood_are_named)
         { "{\"vocab\":{\"a\":0},\"merges\":[[\"a\"]]}", "two pieces" },
         { "{\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}", "that of another piece" },
         { "{\"vocab\":{\"a\":-1},\"merges\":[]}", "not from 0" },
-        { "{\"vocab\":{\"a\":99999999},\"merges\":[]}", "not from 0" },
+        { "{\"vocab\":{\"a\":99999999},\"merges\":[]}", "too large" },
         { "{\"vocab\":{\"a\":0},\"shape\":1}", "unknown option \"shape\"" },
         { "{\"type\":\"WordLevel\",\"vocab\":{\"a\":0}}", "\"unk_token\" is missing" },
     };
