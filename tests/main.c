@@ -125,10 +125,10 @@ static bool run_one(const test *t)
 }
 
 /* Memory that cannot be had is an error to be tested, for the sanitizers too. */
-const char *__asan_default_options(void);
-const char *__tsan_default_options(void);
-const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
-const char *__tsan_default_options(void) { return "allocator_may_return_null=1"; }
+WK_API const char *__asan_default_options(void);
+WK_API const char *__tsan_default_options(void);
+const char        *__asan_default_options(void) { return "allocator_may_return_null=1"; }
+const char        *__tsan_default_options(void) { return "allocator_may_return_null=1"; }
 
 int main(int argc, char **argv)
 {
