@@ -124,6 +124,12 @@ static bool run_one(const test *t)
     return failures == 0;
 }
 
+/* Memory that cannot be had is an error to be tested, for the sanitizers too. */
+WK_API const char *__asan_default_options(void);
+WK_API const char *__tsan_default_options(void);
+const char        *__asan_default_options(void) { return "allocator_may_return_null=1"; }
+const char        *__tsan_default_options(void) { return "allocator_may_return_null=1"; }
+
 int main(int argc, char **argv)
 {
     int    passed = 0, failed = 0, left_out = 0;

@@ -12,8 +12,8 @@ enum { DONE = 0, FAILED = 1, USAGE = 2, INTERRUPTED = 130 };
 enum { MOST_STOPS = 16, MOST_PLACES = 4096 };
 
 typedef struct { /* what the options say; zero is the default */
-    int64_t     max_tokens, context, threads, top, prompt_length, repeats;
-    double      temperature, top_k, top_p, min_p;
+    int64_t     max_tokens, context, threads, top, prompt_length, repeats, top_k;
+    double      temperature, top_p, min_p;
     double      repeat_penalty, presence_penalty, frequency_penalty;
     int64_t     seed;
     const char *tokens, *device, *dtype, *synthetic;

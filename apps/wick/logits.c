@@ -79,8 +79,10 @@ int logits_verb(settings *s)
         wk_session *session = wk_session_new(m);
         wk_tensor  *logits = s->all ? wk_session_all_logits(session, tokens.id, n)
                                     : wk_session_sync(session, tokens.id, n);
-        x = malloc((size_t)(rows * vocab) * sizeof *x);
-        if (x && logits && wk_to_f32(logits, x)) {
+        x = logits ? malloc((size_t)(rows * vocab) * sizeof *x) : NULL;
+        if (logits && !x)
+            wk_fail(WK_ERR_MEMORY, "no memory for %lld logits", (long long)(rows * vocab));
+        if (x && wk_to_f32(logits, x)) {
             k = k < vocab ? k : vocab;
             if (s->json)
                 print_json(s, &tokens, x, rows, vocab, k);

@@ -2,6 +2,7 @@
 /* main.c - the program wick: finds the verb, reads the options, runs it. */
 #include "cli.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -127,6 +128,10 @@ char *read_stdin(void)
         if (n == 0 || wk_interrupted())
             break;
     }
+    if (wk_interrupted())
+        wk_fail(WK_ERR_INTERRUPTED, "interrupted");
+    else if (ferror(stdin))
+        wk_fail(WK_ERR_IO, "cannot read stdin: %s", strerror(errno));
     text[size] = '\0';
     return text;
 }
@@ -163,8 +168,16 @@ void json_string(const char *text)
 
 static void on_interrupt(int signal_number)
 {
+    (void)signal_number;
     wk_interrupt();
-    signal(signal_number, SIG_DFL); /* a second one ends the program at once */
+}
+
+/* Waiting for input ends, too, and a second signal ends the program at once. */
+static void catch_signals(void)
+{
+    struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
 }
 
 static const verb *find(const char *name)
@@ -190,7 +203,7 @@ static int prepare(const settings *s)
     return DONE;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     static settings s;
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
@@ -213,12 +226,15 @@ int main(int argc, char **argv)
         print_help(v);
         return DONE;
     }
-    signal(SIGINT, on_interrupt);
-    signal(SIGTERM, on_interrupt);
+    catch_signals();
     int code = prepare(&s);
-    if (code == DONE)
-        code = v->run(&s);
-    if (fflush(stdout) && code == DONE)
+    return code == DONE ? v->run(&s) : code;
+}
+
+int main(int argc, char **argv)
+{
+    int code = run(argc, argv);
+    if ((fflush(stdout) || ferror(stdout)) && code == DONE)
         code = usage("cannot write to stdout"), code = FAILED;
     return code;
 }

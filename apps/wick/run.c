@@ -13,17 +13,15 @@ static bool show_text(const char *text, void *user)
 {
     (void)user;
     fputs(text, stdout);
-    fflush(stdout);
-    return true;
+    return !fflush(stdout); /* nobody reads any more: stop */
 }
 
 static bool show_id(int32_t id, void *user)
 {
     bool *first = user;
     printf("%s%d", *first ? "" : " ", (int)id);
-    fflush(stdout);
     *first = false;
-    return true;
+    return !fflush(stdout);
 }
 
 /* What was asked for, or else what the model's authors recommend, or else 0.8. */
@@ -36,7 +34,7 @@ static wk_sampler_args sampling(const settings *s, const wk_model *m)
         a.temperature = asked ? s->temperature : 0.8;
         a.top_p = 0.95;
     }
-    a.top_k = given(s, "top-k") ? (int32_t)s->top_k : a.top_k;
+    a.top_k = given(s, "top-k") ? (int32_t)(s->top_k < INT32_MAX ? s->top_k : INT32_MAX) : a.top_k;
     a.top_p = given(s, "top-p") ? s->top_p : a.top_p;
     a.min_p = given(s, "min-p") ? s->min_p : a.min_p;
     a.repeat_penalty = given(s, "repeat-penalty") ? s->repeat_penalty : a.repeat_penalty;

@@ -14,7 +14,7 @@ enum { HUGE_PAGE = 2 << 20 };
 static atomic_long budget = -1; /* allocations left until one fails; -1: no limit */
 static atomic_long live;
 
-void wk_fail_alloc_after(long n) { atomic_store(&budget, n); }
+long wk_fail_alloc_after(long n) { return atomic_exchange(&budget, n); }
 long wk_live_allocs(void) { return atomic_load(&live); }
 
 bool wk_alloc_may(size_t bytes)

@@ -49,8 +49,9 @@ void  wk_free_pages(void *p, size_t bytes);
 void *wk_scratch(size_t bytes);
 void  wk_scratch_free(void); /* this thread's; done by itself when a thread ends */
 
-/* Fault injection: the n-th allocation from now on fails, -1 for never. */
-void wk_fail_alloc_after(long n);
+/* Fault injection: the allocation behind the next n fails, -1 for none.  Returns how many
+ * were left until then; negative: it has failed, or none was to. */
+long wk_fail_alloc_after(long n);
 bool wk_alloc_may(size_t bytes); /* counts, and says whether this allocation may succeed */
 long wk_live_allocs(void);       /* blocks not yet freed */
 

@@ -25,7 +25,7 @@ wk_file *wk_file_open(const char *path)
         wk_fail(WK_ERR_ARGUMENT, "a file without a name");
         return NULL;
     }
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not make it wait */
     if (fd < 0)
         return io_error(path, "cannot open");
     wk_file *f = NULL;
@@ -120,8 +120,9 @@ wk_writer *wk_writer_open(const char *path)
     wk_writer *w = wk_ok() ? wk_alloc(sizeof *w) : NULL;
     if (!w)
         return NULL;
-    wk_buf name = { 0 };
-    wk_buf_printf(&name, "%s.%ld.part", path, (long)getpid());
+    static atomic_uint writers; /* threads may write the same file */
+    wk_buf             name = { 0 };
+    wk_buf_printf(&name, "%s.%ld.%u.part", path, (long)getpid(), atomic_fetch_add(&writers, 1));
     w->path = wk_str_copy(wk_str_of(path));
     w->aside = name.data;
     if (wk_ok() && !(w->out = fopen(w->aside, "wb")))

@@ -257,7 +257,7 @@ void wk_team_barrier(void)
 /* ---- Ranges ------------------------------------------------------------- */
 
 typedef struct {
-    int64_t             count, grain;
+    int64_t             count, grain, pieces;
     wk_range_fn         fn;
     void               *ctx;
     atomic_int_fast64_t next;
@@ -268,17 +268,19 @@ static void take_pieces(void *ctx, int thread, int threads)
     range *r = ctx;
     (void)thread, (void)threads;
     for (;;) {
-        int64_t begin = atomic_fetch_add_explicit(&r->next, r->grain, memory_order_relaxed);
-        if (begin >= r->count)
+        int64_t piece = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed);
+        if (piece >= r->pieces)
             return;
-        r->fn(r->ctx, begin, wk_min_i64(begin + r->grain, r->count));
+        int64_t begin = piece * r->grain;
+        r->fn(r->ctx, begin, begin + wk_min_i64(r->grain, r->count - begin));
     }
 }
 
 void wk_parallel(int64_t count, int64_t grain, wk_range_fn fn, void *ctx)
 {
-    range   r = { .count = count, .grain = wk_max_i64(grain, 1), .fn = fn, .ctx = ctx };
-    int64_t pieces = (count + r.grain - 1) / r.grain;
-    if (count > 0)
-        wk_team_run((int)wk_min_i64(pieces, MAX_THREADS), take_pieces, &r);
+    range r = { .count = count, .grain = wk_max_i64(grain, 1), .fn = fn, .ctx = ctx };
+    if (count <= 0)
+        return;
+    r.pieces = (count - 1) / r.grain + 1;
+    wk_team_run((int)wk_min_i64(r.pieces, MAX_THREADS), take_pieces, &r);
 }

@@ -76,6 +76,7 @@ static void grow_cache(wk_session *s, wk_tensor **cache, int64_t room)
         wk_set(cache, grown);
 }
 
+/* For so many tokens: what is done when all is computed cannot fail. */
 static bool reserve(wk_session *s, int64_t length)
 {
     if (length > s->context) {
@@ -83,6 +84,8 @@ static bool reserve(wk_session *s, int64_t length)
                 (long long)length, (long long)s->context);
         return false;
     }
+    if (!wk_reserve(&s->tokens.id, &s->tokens.room, (size_t)length, sizeof *s->tokens.id))
+        return false;
     if (length <= s->room)
         return wk_ok();
     wk_scope scope = wk_mark();
@@ -103,15 +106,10 @@ static bool reserve(wk_session *s, int64_t length)
 /* ---- Steps -------------------------------------------------------------- */
 
 /* The session now holds these tokens too. */
-static bool append(wk_session *s, const int32_t *tokens, int64_t count)
+static void append(wk_session *s, const int32_t *tokens, int64_t count)
 {
-    if (!wk_reserve(&s->tokens.id, &s->tokens.room, s->tokens.count + (size_t)count,
-                    sizeof *tokens))
-        return false;
-    if (count)
-        memcpy(s->tokens.id + s->tokens.count, tokens, (size_t)count * sizeof *tokens);
+    memcpy(s->tokens.id + s->tokens.count, tokens, (size_t)count * sizeof *tokens);
     s->tokens.count += (size_t)count;
-    return true;
 }
 
 /* Keys must be turned with the frequencies of a text of this length: if they were not,
@@ -127,8 +125,7 @@ static bool settle(wk_session *s, int64_t length)
         wk_decoder_step(s->d, &part, 1, false);
         wk_sweep(scope);
     }
-    if (wk_ok())
-        s->class = class;
+    s->class = wk_ok() ? class : -1; /* some of the keys may be of either */
     return wk_ok();
 }
 
@@ -140,7 +137,7 @@ static wk_tensor *step(const wk_session_step *steps, int n, bool all, int64_t le
         segment = wk_alloc_array((size_t)n, sizeof *segment);
     for (int i = 0; wk_ok() && i < n; i++) {
         wk_session *s = steps[i].session;
-        if (!s || steps[i].count < 1 || s->d != steps[0].session->d) {
+        if (!s || !steps[i].tokens || steps[i].count < 1 || s->d != steps[0].session->d) {
             wk_fail(WK_ERR_ARGUMENT, "session: step %d is empty, or of another model", i);
             break;
         }
@@ -151,8 +148,7 @@ static wk_tensor *step(const wk_session_step *steps, int n, bool all, int64_t le
     wk_tensor *logits =
         wk_ok() && n > 0 ? wk_decoder_step(steps[0].session->d, segment, n, all) : NULL;
     for (int i = 0; logits && i < n; i++)
-        if (!append(steps[i].session, steps[i].tokens, steps[i].count))
-            logits = NULL;
+        append(steps[i].session, steps[i].tokens, steps[i].count);
     if (segment != few)
         wk_free(segment);
     return wk_ok() ? logits : NULL;
@@ -160,6 +156,8 @@ static wk_tensor *step(const wk_session_step *steps, int n, bool all, int64_t le
 
 wk_tensor *wk_session_batch(const wk_session_step *steps, int n)
 {
+    if (wk_ok() && (!steps || n < 1))
+        wk_fail(WK_ERR_ARGUMENT, "session: a batch of nothing");
     for (int i = 0; wk_ok() && i < n; i++)
         for (int k = 0; k < i; k++)
             if (steps[k].session == steps[i].session)

@@ -103,11 +103,14 @@ static bool grow(wk_optim *o)
     if (!wk_reserve(&o->state, &o->room, n, sizeof *o->state))
         return false;
     while (o->count < n && wk_ok()) {
-        wk_scope    scope = wk_mark();
-        wk_tensor  *p = wk_store_at(o->arg.store, (int)o->count);
-        wk_tensor **state = o->state[o->count++];
-        for (int k = 0; k < MOST_STATE; k++)
-            state[k] = k < o->rule->states ? wk_keep(wk_full_like(p, 0)) : NULL;
+        wk_scope   scope = wk_mark();
+        wk_tensor *p = wk_store_at(o->arg.store, (int)o->count);
+        wk_tensor *state[MOST_STATE] = { NULL };
+        for (int k = 0; k < o->rule->states; k++)
+            state[k] = wk_full_like(p, 0);
+        for (int k = 0; wk_ok() && k < MOST_STATE; k++)
+            o->state[o->count][k] = wk_keep(state[k]);
+        o->count += wk_ok();
         wk_sweep(scope);
     }
     return wk_ok();

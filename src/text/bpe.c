@@ -166,8 +166,6 @@ static bool prepare(wk_tokenizer *t)
     return true;
 }
 
-static void release(wk_tokenizer *t) { wk_free(t->model.merge); }
-
 /* ---- Joining ------------------------------------------------------------ */
 
 /* In place; returns how many symbols are left. */
@@ -362,4 +360,4 @@ static bool encode(wk_encoder *e, wk_str word)
     return true;
 }
 
-const wk_model_kind wk_bpe = { "BPE", prepare, encode, release };
+const wk_model_kind wk_bpe = { "BPE", prepare, encode };

@@ -82,5 +82,6 @@ void wk_word_cache_put(wk_word_cache *c, const wk_word_cache_key *k, const int32
     l[0] = (line){ .word = { k->word[0], k->word[1], k->word[2] },
                    .size = (uint8_t)k->size,
                    .count = (uint8_t)count };
-    memcpy(l->id, id, count * sizeof *id);
+    if (count)
+        memcpy(l->id, id, count * sizeof *id);
 }

@@ -20,6 +20,7 @@ struct wk_detokenizer {
     const wk_tokenizer *t;
     bool                keep_special;
     int64_t             tokens;
+    uint64_t            budget;
     wk_text_work        work;
     wk_buf              out;
     station             at[];
@@ -28,7 +29,7 @@ struct wk_detokenizer {
 static void pass(wk_detokenizer *d, size_t step, wk_str text, bool ends)
 {
     const wk_steps *steps = &d->t->decoders;
-    if (!wk_ok() || (!text.size && !ends))
+    if (!wk_ok() || (!text.size && !ends) || !wk_text_spend(&d->budget, text.size, d->t->name))
         return;
     if (step < steps->count) {
         steps->at[step].kind->decode(d, step, text, ends);
@@ -425,6 +426,7 @@ static void push(wk_detokenizer *d, int32_t id)
     wk_str                text = x ? x->matched : wk_vocab_piece(&d->t->vocab, id);
     if (!text.at || (x && x->special && !d->keep_special))
         return;
+    d->budget += wk_text_budget(text.size);
     if (d->tokens++ && !d->t->has_decoder)
         pass(d, 0, WK_STR(" "), false);
     pass(d, 0, text, true);
@@ -433,6 +435,7 @@ static void push(wk_detokenizer *d, int32_t id)
 /* Let go of all that is held, from the first station on; then all is as new. */
 static void end(wk_detokenizer *d)
 {
+    d->budget += wk_text_budget(0);
     for (size_t i = 0; i < d->t->decoders.count; i++) {
         if (d->t->decoders.at[i].kind->decode_end)
             d->t->decoders.at[i].kind->decode_end(d, i);

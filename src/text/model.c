@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+enum { LEAST_IDS = 65536 }; /* that a file may use, however small: ids cost memory */
+
 static const wk_model_kind *const kinds[] = { &wk_bpe, &wk_word_piece, &wk_word_level };
 
 /* ---- Reading ------------------------------------------------------------ */
@@ -20,6 +22,9 @@ static void read_vocab(wk_tokenizer *t, wk_json *j)
     for (wk_json_object(j); wk_json_key(j, &key);) {
         /* The piece may be in the reader's memory, the number does not touch it. */
         int64_t id = wk_json_int(j);
+        if (id > wk_max_i64(j->end - j->start, LEAST_IDS))
+            wk_json_fail(j, "model: the id %lld of \"%.*s\" is too large for a file of this size",
+                         (long long)id, (int)wk_min_i64((int64_t)key.size, 60), key.at);
         if (wk_ok() && !wk_vocab_add(&t->vocab, key, id))
             wk_context("%s: model", t->name);
     }
@@ -115,7 +120,8 @@ static bool encode_word(wk_encoder *e, wk_str word)
     size_t before = e->out->count;
     if (!wk_ok() || !kind->encode(e, word))
         return false;
-    wk_word_cache_put(e->cache, &key, e->out->id + before, e->out->count - before);
+    size_t count = e->out->count - before;
+    wk_word_cache_put(e->cache, &key, count ? e->out->id + before : NULL, count);
     return true;
 }
 

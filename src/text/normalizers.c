@@ -6,9 +6,11 @@
 
 wk_str wk_text_normalize(const wk_steps *steps, wk_text_work *w, wk_buf buf[2], wk_str text)
 {
-    int next = 0;
+    int      next = 0;
+    uint64_t budget = wk_text_budget(text.size);
     w->cut_front = false;
-    for (size_t i = 0; i < steps->count && wk_ok(); i++) {
+    for (size_t i = 0;
+         i < steps->count && wk_text_spend(&budget, text.size, steps->at[i].file) && wk_ok(); i++) {
         wk_buf *out = &buf[next];
         wk_buf_clear(out);
         if (steps->at[i].kind->normalize(&steps->at[i], w, text, out)) {

@@ -73,8 +73,11 @@ bool wk_text_replace(const wk_step *s, wk_text_work *w, wk_str text, wk_buf *out
     wk_search at = { 0 };
     wk_span   x;
     size_t    done = 0;
+    uint64_t  budget = wk_text_budget(text.size);
     for (; wk_search_next(s, w, text, &at, &x); done = x.end) {
         const char *p = text.at;
+        if (!wk_text_spend(&budget, s->content.size, s->file))
+            break;
         wk_buf_add(out, text.at + done, x.start - done);
         wk_buf_str(out, s->content);
         /* What is put in belongs to the last of the characters that it replaces. */

@@ -10,6 +10,8 @@ bool wk_text_emit(wk_encoder *e, size_t step, wk_str text, bool first)
 {
     if (!text.size)
         return true;
+    if (!wk_text_spend(&e->budget, text.size, e->t->name))
+        return false;
     if (step == e->t->pre_tokenizers.count)
         return wk_model_encode(e, text);
     return e->t->pre_tokenizers.at[step].kind->split(e, step, text, first);

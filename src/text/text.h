@@ -209,7 +209,6 @@ typedef struct {
     const char *name;
     bool (*prepare)(wk_tokenizer *t);
     bool (*encode)(wk_encoder *e, wk_str word);
-    void (*release)(wk_tokenizer *t);
 } wk_model_kind;
 
 extern const wk_model_kind wk_bpe, wk_word_piece, wk_word_level;
@@ -313,6 +312,7 @@ struct wk_encoder {
     wk_tokens          *out;
     bool                plain;
 
+    uint64_t       budget;
     wk_text_work   work;
     wk_span       *span; /* a stack: each pre-tokenizer at work has its spans here */
     size_t         spans, span_room;
@@ -340,7 +340,12 @@ struct wk_tokenizer {
 };
 
 wk_str wk_text_keep(wk_tokenizer *t, wk_str s); /* a copy that lives as long as t */
-bool   wk_push_id(wk_encoder *e, int32_t id);
+
+/* A file can ask for steps that double a text, again and again.  So each text has a
+ * budget: how many bytes may be passed from step to step until it is done. */
+static inline uint64_t wk_text_budget(size_t size) { return (1 << 20) + 4096 * (uint64_t)size; }
+bool                   wk_text_spend(uint64_t *budget, size_t size, const char *file);
+bool                   wk_push_id(wk_encoder *e, int32_t id);
 
 /* ---- Sampling (sampler.c) ----------------------------------------------- */
 

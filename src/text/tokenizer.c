@@ -21,6 +21,17 @@ wk_str wk_text_keep(wk_tokenizer *t, wk_str s)
     return (wk_str){ copy, s.size };
 }
 
+bool wk_text_spend(uint64_t *budget, size_t size, const char *file)
+{
+    if (size < *budget) {
+        *budget -= size + 1;
+        return true;
+    }
+    *budget = 0;
+    wk_fail(WK_ERR_UNSUPPORTED, "%s: its steps make too much of a text", file);
+    return false;
+}
+
 static void encoder_free(wk_encoder *e)
 {
     if (!e)
@@ -87,8 +98,7 @@ void wk_tokenizer_free(wk_tokenizer *t)
         return;
     for (int i = 0; i < WK_IDLE_ENCODERS; i++)
         encoder_free(t->idle[i]);
-    if (t->model.kind && t->model.kind->release)
-        t->model.kind->release(t);
+    wk_free(t->model.merge);
     wk_vocab_free(&t->vocab);
     wk_added_free(&t->added);
     wk_steps_free(&t->normalizers);
@@ -192,7 +202,8 @@ static bool raw_part(wk_encoder *e, const wk_added_token *token, wk_str text, bo
         return wk_tokens_add(e->out, token->id);
     text = wk_text_normalize(&e->t->normalizers, &e->work, e->normal, text);
     first &= !e->work.cut_front;
-    return wk_ok() && wk_added_cut(e, &e->t->added.normal, text, first, normal_part);
+    return wk_ok() && wk_text_spend(&e->budget, text.size, e->t->name) &&
+           wk_added_cut(e, &e->t->added.normal, text, first, normal_part);
 }
 
 /* Text with U+FFFD for each byte that is not part of a character. */
@@ -253,6 +264,7 @@ bool wk_encode_with(wk_tokens *out, const wk_encode_args *args)
     e->out = out;
     e->plain = args->plain;
     e->spans = 0;
+    e->budget = wk_text_budget(text.size);
     text = clean(e, text);
     if (!wk_ok() || !encode_all(e, text, !args->no_special))
         out->count = before;

@@ -32,7 +32,7 @@ static bool encode_level(wk_encoder *e, wk_str word)
     return id >= 0 ? wk_tokens_add(e->out, id) : unknown(e);
 }
 
-const wk_model_kind wk_word_level = { "WordLevel", prepare, encode_level, NULL };
+const wk_model_kind wk_word_level = { "WordLevel", prepare, encode_level };
 
 /* ---- WordPiece ---------------------------------------------------------- */
 
@@ -79,4 +79,4 @@ static bool encode_piece(wk_encoder *e, wk_str word)
     return true;
 }
 
-const wk_model_kind wk_word_piece = { "WordPiece", prepare, encode_piece, NULL };
+const wk_model_kind wk_word_piece = { "WordPiece", prepare, encode_piece };

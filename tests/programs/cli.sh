@@ -100,3 +100,140 @@ code 0 $wick doctor
 says '^wick ' stdout
 code 0 $wick doctor --json
 says '"threads": ' stdout
+
+# ---- Hostile use ------------------------------------------------------------
+
+# A text that does not end by itself, for what must end it.
+mkdir -p "$temporary/endless"
+cp "$model/model.safetensors" "$temporary/endless"
+sed 's/"eos_token_id": [0-9]*/"eos_token_id": null/' "$model/config.json" \
+    > "$temporary/endless/config.json"
+endless="$wick run $temporary/endless --tokens 3 --ids --ctx 1000000 -n 900000 -q"
+
+# Nobody reads: it ends at once, by a signal or, where that is ignored, by an error.
+timeout 60 $endless 2> "$temporary/stderr" | head -c 1 > "$temporary/stdout"
+[ "$(wc -c < "$temporary/stdout")" = 1 ] || { echo "head got nothing"; exit 1; }
+silent stderr
+(
+    trap '' PIPE
+    got=0
+    timeout 60 $endless 2> "$temporary/stderr" || got=$?
+    echo "$got" > "$temporary/code"
+) | head -c 1 > /dev/null
+[ "$(cat "$temporary/code")" = 1 ] || { echo "not 1: $(cat "$temporary/code")"; exit 1; }
+says 'cannot write to stdout' stderr
+if [ -w /dev/full ]; then
+    for arguments in --version --help 'help man' doctor "run $model --tokens 3 --ids -n 5 -q"; do
+        got=0
+        $wick $arguments > /dev/full 2> "$temporary/stderr" || got=$?
+        [ "$got" = 1 ] || { echo "exit code $got with a full disk: $arguments"; exit 1; }
+        says 'cannot write to stdout' stderr
+    done
+fi
+
+# Ctrl-C: what was made is there, and the exit code says so.
+interrupted() { # SIGNAL
+    rm -f "$temporary/stdout"
+    $endless > "$temporary/stdout" 2> "$temporary/stderr" &
+    pid=$!
+    tries=0
+    while [ ! -s "$temporary/stdout" ] && [ $tries -lt 300 ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+    kill -s "$1" $pid
+    got=0
+    wait $pid || got=$?
+    [ "$got" = 130 ] || { echo "exit code $got after SIG$1"; exit 1; }
+    tail -c 1 "$temporary/stdout" | od -c | grep -q '\\n' || { echo "not flushed"; exit 1; }
+    silent stderr
+}
+interrupted INT
+interrupted TERM
+cp tests/golden/models/tokenizer.json "$model"
+mkfifo "$temporary/fifo"
+for arguments in "tokenize $model -" "run $model -"; do # while it waits for input, too
+    $wick $arguments < "$temporary/fifo" > "$temporary/stdout" 2> "$temporary/stderr" &
+    pid=$!
+    exec 9> "$temporary/fifo"
+    sleep 0.3
+    kill -s INT $pid
+    got=0
+    wait $pid || got=$?
+    exec 9>&-
+    [ "$got" = 130 ] || { echo "exit code $got after SIGINT: $arguments"; exit 1; }
+    silent stdout
+done
+
+# What is no model, no file, no number.
+bad=$temporary/bad
+mkdir -p "$bad/config.json"
+cp "$model/model.safetensors" "$bad"
+code 1 $wick run "$bad" --tokens 3
+says 'config.json: not a file' stderr
+rmdir "$bad/config.json"
+echo '{"model_type": ' > "$bad/config.json"
+code 1 $wick run "$bad" --tokens 3
+says 'config.json:2:1: ' stderr
+cp "$model/config.json" "$bad"
+head -c 100000 /dev/urandom > "$bad/model.safetensors"
+code 1 $wick run "$bad" --tokens 3
+says 'model.safetensors: ' stderr
+silent stdout
+head -c 3000 "$model/model.safetensors" > "$bad/model.safetensors"
+code 1 $wick run "$bad" --tokens 3
+says 'model.safetensors' stderr
+cp "$model/model.safetensors" "$bad"
+head -c 1000 "$model/tokenizer.json" > "$bad/tokenizer.json"
+code 1 $wick run "$bad" hello
+says 'tokenizer.json:' stderr
+silent stdout
+for file in "$temporary" /dev/null "$temporary/fifo" build/wick "$temporary/none" ''; do
+    code 1 timeout 60 $wick inspect "$file"
+    code 1 timeout 60 $wick tokenize "$file/none" hello
+    silent stdout
+done
+if [ "$(id -u)" != 0 ]; then
+    chmod 0 "$bad/config.json"
+    code 1 $wick run "$bad" --tokens 3
+    says 'Permission denied' stderr
+fi
+got=0
+$wick tokenize "$model" - < / > "$temporary/stdout" 2> "$temporary/stderr" || got=$?
+[ "$got" = 1 ] || { echo "exit code $got for a folder as stdin"; exit 1; }
+says 'cannot read stdin' stderr
+
+for ids in '' ',' '1,,2' ',1' 1.5 -1 0x10 99999999999999999999 2147483648 '1;2' one; do
+    code 1 $wick run "$model" --tokens "$ids" -n 1
+    silent stdout
+done
+code 2 $wick run "$model" --tokens 3 --top-k 1e300
+code 1 $wick run "$model" --tokens 3 -n 2 --temperature nan
+code 1 $wick run "$model" --tokens 3 --dtype f99
+code 1 $wick run "$model" --tokens 3 --device cuda:99
+long=3
+i=0
+while [ $i -lt 7 ]; do
+    long=$long,$long
+    i=$((i + 1))
+done
+code 1 $wick run "$model" --tokens "$long" -n 1
+says '128 tokens do not fit into the context of 64' stderr
+silent stdout
+code 0 $wick run "$model" --tokens "$long" --ctx 200 -n 1 --ids -q
+head -c 300000 /dev/zero | tr '\0' 'a' > "$temporary/long"
+got=0
+timeout 60 $wick run "$model" - < "$temporary/long" > "$temporary/stdout" \
+    2> "$temporary/stderr" || got=$?
+[ "$got" = 1 ] || { echo "exit code $got for a very long prompt"; exit 1; }
+says 'do not fit into the context of 64' stderr
+
+# Nothing but data on stdout, and no colours anywhere.
+for colour in '' 1; do
+    NO_COLOR=$colour code 0 $wick run "$model" --tokens 3 --ids -n 3 --seed 1
+    if grep -q "$(printf '\033')" "$temporary/stdout" "$temporary/stderr"; then
+        echo "colours"
+        exit 1
+    fi
+    [ "$(wc -w < "$temporary/stdout")" = 3 ] || { echo "more than data"; exit 1; }
+done

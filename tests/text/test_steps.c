@@ -112,7 +112,7 @@ static bool record(wk_encoder *e, wk_str word)
 
 static void check_pre_tokenizer(const steps *s, const char *spec, const int32_t *want, size_t count)
 {
-    static const wk_model_kind recorder = { "recorder", NULL, record, NULL };
+    static const wk_model_kind recorder = { "recorder", NULL, record };
     wk_tokenizer              *t = parse_text("{\"model\":" LEVELS ",\"pre_tokenizer\":%s}", spec);
     wk_tokens                  tokens = { 0 };
     if (t)
@@ -239,7 +239,7 @@ TEST(models_that_are_not_understood_are_named)
         { "{\"vocab\":{\"a\":0},\"merges\":[[\"a\"]]}", "two pieces" },
         { "{\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}", "that of another piece" },
         { "{\"vocab\":{\"a\":-1},\"merges\":[]}", "not from 0" },
-        { "{\"vocab\":{\"a\":99999999},\"merges\":[]}", "not from 0" },
+        { "{\"vocab\":{\"a\":99999999},\"merges\":[]}", "too large" },
         { "{\"vocab\":{\"a\":0},\"shape\":1}", "unknown option \"shape\"" },
         { "{\"type\":\"WordLevel\",\"vocab\":{\"a\":0}}", "\"unk_token\" is missing" },
     };
