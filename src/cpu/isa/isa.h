@@ -13,9 +13,10 @@
 #define WK_TEXT(x)           #x
 #define WK_TEXT2(x)          WK_TEXT(x)
 
-extern const wk_kernel WK_ISA(kernels)[WK_OP_COUNT];
+extern const wk_kernel WK_ISA(kernels)[WK_OP_LISTED + 1];
 
 void WK_ISA(install_rows)(void);
+bool WK_ISA(function)(const wk_call *c); /* of unary.def and binary.def */
 bool WK_ISA(attention)(const wk_call *c);
 bool WK_ISA(attention_grad)(const wk_call *c);
 

@@ -3,7 +3,8 @@
 #include "isa.h"
 #include "matrix.h"
 
-const wk_kernel WK_ISA(kernels)[WK_OP_COUNT] = {
+const wk_kernel WK_ISA(kernels)[WK_OP_LISTED + 1] = {
+    [WK_OP_LISTED] = { WK_ISA(function), .strided = WK_ALL_OPERANDS },
     [WK_OP_rms_norm] = { WK_ISA(norm), .strided = 1 },
     [WK_OP_layer_norm] = { WK_ISA(norm), .strided = 1 },
     [WK_OP_rope] = { WK_ISA(rope), .strided = 1 },
@@ -15,8 +16,6 @@ const wk_kernel WK_ISA(kernels)[WK_OP_COUNT] = {
     [WK_OP_attention] = { WK_ISA(attention), WK_ALL_OPERANDS, 0 },
     [WK_OP_attention_grad] = { WK_ISA(attention_grad), WK_ALL_OPERANDS, 0 },
 };
-
-void WK_ISA(install_rows)(void) {}
 
 #define TABLE_NAME(isa)  wk_cpu_##isa
 #define TABLE_NAME2(isa) TABLE_NAME(isa)
