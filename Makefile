@@ -51,8 +51,10 @@ OBJ     := $(SRC:%.c=$(BUILD)/obj/%.o)
 
 # The kernels of src/cpu/isa are compiled once for each instruction set.
 KERNELS := $(wildcard src/cpu/isa/*.c)
+FLAGS_isa := -fno-asynchronous-unwind-tables
 ifneq ($(filter x86_64%,$(MACHINE)),)
 ISAS         := base avx2 avx512
+FLAGS_base   := -Os
 FLAGS_avx2   := -mavx2 -mfma -mf16c
 FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
 OBJ          += $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard src/cpu/x86/*.c))
@@ -82,7 +84,7 @@ $(BUILD)/flags: force
 define isa_rule
 $(BUILD)/obj/src/cpu/isa/%.$(1).o: src/cpu/isa/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)
-	$$(CC) $$(FLAGS) $$(CFLAGS) -DISA=$(1) $$(FLAGS_$(1)) -MMD -MP -c $$< -o $$@
+	$$(CC) $$(FLAGS) $$(CFLAGS) -DISA=$(1) $$(FLAGS_isa) $$(FLAGS_$(1)) -MMD -MP -c $$< -o $$@
 endef
 $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 

@@ -16,6 +16,8 @@ enum {
 #define OP(name) WK_OP_##name,
 #include "../ops/ops.def"
 #undef OP
+    WK_OP_LISTED,
+    WK_OP_LAST_LISTED = WK_OP_LISTED - 1,
 #define UNARY(name, ...)   WK_OP_##name, WK_OP_##name##_d1, WK_OP_##name##_d2,
 #define SCALAR(name, ...)  WK_OP_##name, WK_OP_##name##_d1, WK_OP_##name##_d2,
 #define SCALAR2(name, ...) WK_OP_##name, WK_OP_##name##_d1, WK_OP_##name##_d2,

@@ -7,7 +7,7 @@
  * its dtype or stride asks for that. */
 #include "core.h"
 
-enum { MOST = 5, CHUNK = 512, GRAIN = 16384 };
+enum { MOST = 5, CHUNK = 512, LONG = 4096, GRAIN = 16384, TILE = 32 };
 
 /* ---- The plan ----------------------------------------------------------- */
 
@@ -19,7 +19,8 @@ typedef struct {
     char          *data[MOST];
     size_t         size[MOST];
     wk_dtype       dtype[MOST];
-    int64_t        inner, chunks; /* length of the last dimension, and pieces of it */
+    int64_t        inner, chunks; /* length of the last dimension, and pieces of it ... */
+    int64_t        chunk;         /* ... of this length */
     wk_as          as;
     wk_row_fn      fn;
     const wk_call *call;
@@ -68,13 +69,18 @@ static void simplify(plan *p, wk_shape shape)
     }
     p->rank = n;
     p->inner = p->dim[n - 1];
-    p->chunks = (p->inner + CHUNK - 1) / CHUNK;
+}
+
+static bool is_direct(const plan *p, int t)
+{
+    static const wk_dtype native[] = { WK_F32, WK_F64, WK_I64 };
+    return p->dtype[t] == native[p->as] && (p->stride[t][p->rank - 1] == 1 || p->inner == 1);
 }
 
 /* Where chunk number index begins in each tensor; returns its length. */
 static int64_t locate(const plan *p, int64_t index, char *at[MOST])
 {
-    int64_t start = index % p->chunks * CHUNK, outer = index / p->chunks;
+    int64_t start = index % p->chunks * p->chunk, outer = index / p->chunks;
     int64_t offset[MOST];
     for (int t = 0; t < p->count; t++)
         offset[t] = start * p->stride[t][p->rank - 1];
@@ -86,24 +92,23 @@ static int64_t locate(const plan *p, int64_t index, char *at[MOST])
     }
     for (int t = 0; t < p->count; t++)
         at[t] = p->data[t] + offset[t] * (int64_t)p->size[t];
-    return wk_min_i64(CHUNK, p->inner - start);
+    return wk_min_i64(p->chunk, p->inner - start);
 }
 
 static void run(plan *p, wk_range_fn fn)
 {
-    int64_t pieces = p->chunks, length = wk_min_i64(p->inner, CHUNK);
+    p->chunk = LONG; /* what takes no buffer may be longer */
+    for (int t = 0; t < p->count; t++)
+        if (!is_direct(p, t))
+            p->chunk = CHUNK;
+    p->chunks = (p->inner + p->chunk - 1) / p->chunk;
+    int64_t pieces = p->chunks, length = wk_min_i64(p->inner, p->chunk);
     for (int i = 0; i < p->rank - 1; i++)
         pieces *= p->dim[i];
     wk_parallel(pieces, GRAIN / length + 1, fn, p);
 }
 
 /* ---- Element-wise functions --------------------------------------------- */
-
-static bool is_direct(const plan *p, int t)
-{
-    static const wk_dtype native[] = { WK_F32, WK_F64, WK_I64 };
-    return p->dtype[t] == native[p->as] && (p->stride[t][p->rank - 1] == 1 || p->inner == 1);
-}
 
 static void loop_pieces(void *ctx, int64_t begin, int64_t end)
 {
@@ -139,11 +144,14 @@ bool wk_loop(const wk_call *c, wk_as as, wk_row_fn fn)
 
 /* ---- Copies ------------------------------------------------------------- */
 
-static void copy_strided(char *dst, int64_t d, const char *src, int64_t s, size_t size, int64_t n)
+/* n rows of m elements; all in the first-level cache, so the order does not matter */
+static void copy_tile(char *dst, const int64_t d[2], const char *src, const int64_t s[2],
+                      size_t size, int64_t n, int64_t m)
 {
 #define COPY(T)                                                                                    \
     for (int64_t i = 0; i < n; i++)                                                                \
-    ((T *)(void *)dst)[i * d] = ((const T *)(const void *)src)[i * s]
+        for (int64_t k = 0; k < m; k++)                                                            \
+    ((T *)(void *)dst)[i * d[0] + k * d[1]] = ((const T *)(const void *)src)[i * s[0] + k * s[1]]
     switch (size) {
     case 1:
         COPY(uint8_t);
@@ -159,6 +167,59 @@ static void copy_strided(char *dst, int64_t d, const char *src, int64_t s, size_
         break;
     }
 #undef COPY
+}
+
+static void copy_strided(char *dst, int64_t d, const char *src, int64_t s, size_t size, int64_t n)
+{
+    copy_tile(dst, (int64_t[]){ 0, d }, src, (int64_t[]){ 0, s }, size, 1, n);
+}
+
+/* The dimension in which the elements of the source are neighbours, if it is not the
+ * last one: then rows would touch a cache line for each element. */
+static int across(const plan *p)
+{
+    int last = p->rank - 1;
+    for (int i = 0; i < last; i++)
+        if (p->dtype[0] == p->dtype[1] && p->stride[1][i] == 1 && p->stride[1][last] != 1 &&
+            p->dim[i] > 4 && p->dim[last] > 4)
+            return i;
+    return -1;
+}
+
+/* Tiles of the last dimension and the second last, which is the one across. */
+static void transpose_pieces(void *ctx, int64_t begin, int64_t end)
+{
+    const plan *p = ctx;
+    int         r = p->rank - 2;
+    int64_t     n = p->dim[r], m = p->dim[r + 1];
+    int64_t     rows = (n + TILE - 1) / TILE, columns = (m + TILE - 1) / TILE;
+    for (int64_t index = begin; index < end; index++) {
+        int64_t i = index / columns % rows * TILE, k = index % columns * TILE;
+        int64_t outer = index / columns / rows, d = 0, s = 0;
+        for (int a = r - 1; a >= 0; outer /= p->dim[a--]) {
+            d += outer % p->dim[a] * p->stride[0][a];
+            s += outer % p->dim[a] * p->stride[1][a];
+        }
+        d += i * p->stride[0][r] + k * p->stride[0][r + 1];
+        s += i * p->stride[1][r] + k * p->stride[1][r + 1];
+        copy_tile(p->data[0] + d * (int64_t)p->size[0], &p->stride[0][r],
+                  p->data[1] + s * (int64_t)p->size[1], &p->stride[1][r], p->size[0],
+                  wk_min_i64(TILE, n - i), wk_min_i64(TILE, m - k));
+    }
+}
+
+static void transpose(plan *p, int axis)
+{
+    int64_t tiles = 1;
+    for (; axis < p->rank - 2; axis++) /* any order of the others will do */
+        for (int t = -1; t < p->count; t++) {
+            int64_t *at = t < 0 ? p->dim : p->stride[t], x = at[axis];
+            at[axis] = at[axis + 1];
+            at[axis + 1] = x;
+        }
+    for (int i = 0; i < p->rank; i++)
+        tiles *= i < p->rank - 2 ? p->dim[i] : (p->dim[i] + TILE - 1) / TILE;
+    wk_parallel(tiles, GRAIN / (TILE * TILE), transpose_pieces, p);
 }
 
 static void copy_pieces(void *ctx, int64_t begin, int64_t end)
@@ -189,11 +250,17 @@ bool wk_copy_host(wk_tensor *dst, const wk_tensor *src)
     plan p = { .as = wk_dtypes[src->dtype].as };
     if (dst->dtype == WK_F64 && p.as == WK_AS_F32)
         p.as = WK_AS_F64;
+    if (p.as == WK_AS_I64 && wk_dtypes[src->dtype].size == 1 && wk_dtypes[dst->dtype].is_float)
+        p.as = wk_dtypes[dst->dtype].as;
     add_tensor(&p, dst, dst->shape);
     add_tensor(&p, src, dst->shape);
     if (wk_count(dst) == 0)
         return true;
     simplify(&p, dst->shape);
-    run(&p, copy_pieces);
+    int axis = across(&p);
+    if (axis >= 0)
+        transpose(&p, axis);
+    else
+        run(&p, copy_pieces);
     return wk_ok();
 }

@@ -11,7 +11,7 @@
 
 typedef struct {
     const char      *name;
-    const wk_kernel *kernels;    /* [WK_OP_COUNT]; without run: the portable kernel serves */
+    const wk_kernel *kernels;    /* see kernel() in cpu.c */
     void (*install_rows)(void);  /* put faster rows into wk_dtypes */
     const wk_engine *f32, *bf16; /* of matrix products; without bf16: f32 serves */
 

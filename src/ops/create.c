@@ -23,11 +23,35 @@ static void fill_row(const wk_call *c, int64_t n, void *out, void *const *in)
         r[i] = c->opt.number[0];
 }
 
+typedef struct {
+    char  *data;
+    size_t size, head; /* bytes, of which the first head are filled */
+} filling;
+
+static void fill_pieces(void *ctx, int64_t begin, int64_t end)
+{
+    const filling *f = ctx;
+    for (int64_t i = begin; i < end; i++) {
+        size_t at = (size_t)(i + 1) * f->head, rest = f->size - at;
+        memcpy(f->data + at, f->data, rest < f->head ? rest : f->head);
+    }
+}
+
 static bool fill_compute(const wk_call *c)
 {
     wk_call fill = *c;
     fill.count = 0; /* what was there does not matter */
-    return wk_loop(&fill, WK_AS_F64, fill_row);
+    if (!wk_is_contiguous(c->out))
+        return wk_loop(&fill, WK_AS_F64, fill_row);
+    /* one element, a block of copies of it, copies of the block */
+    size_t  size = wk_dtypes[c->dtype].size, block = (size_t)1 << 15;
+    filling f = { .data = wk_at_host(c->out), .size = (size_t)wk_count(c->out) * size };
+    wk_store_f64(c->out, 0, c->opt.number, 1, 1);
+    for (f.head = size; f.head < f.size && f.head < block; f.head *= 2)
+        memcpy(f.data + f.head, f.data, f.head < f.size - f.head ? f.head : f.size - f.head);
+    if (f.head < f.size)
+        wk_parallel((int64_t)((f.size - 1) / f.head), 8, fill_pieces, &f);
+    return wk_ok();
 }
 
 const wk_op wk_op_fill = {

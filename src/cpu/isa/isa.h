@@ -13,14 +13,20 @@
 #define WK_TEXT(x)           #x
 #define WK_TEXT2(x)          WK_TEXT(x)
 
-extern const wk_kernel WK_ISA(kernels)[WK_OP_COUNT];
+extern const wk_kernel WK_ISA(kernels)[WK_OP_LISTED + 1];
 
 void WK_ISA(install_rows)(void);
+bool WK_ISA(function)(const wk_call *c); /* element by element */
+bool WK_ISA(reduce)(const wk_call *c);
+bool WK_ISA(cross_entropy)(const wk_call *c);
+bool WK_ISA(cross_entropy_grad)(const wk_call *c);
 bool WK_ISA(attention)(const wk_call *c);
 bool WK_ISA(attention_grad)(const wk_call *c);
 
 bool WK_ISA(norm)(const wk_call *c); /* rms_norm, layer_norm */
 bool WK_ISA(rope)(const wk_call *c);
 bool WK_ISA(softmax)(const wk_call *c); /* and log_softmax */
+
+extern const wk_folds WK_ISA(folds);
 
 #endif
