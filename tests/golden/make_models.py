@@ -5,7 +5,7 @@
 
 Every case is a folder with config.json and golden.safetensors, which holds token ids
 [b, t] and logits [b, t, vocab] in f32, and for the first row with the weights rounded
-to bf16; a line in cases.txt names the case, the folder
+to bf16, with the relative error of transformers when it computes in bf16; a line in cases.txt names the case, the folder
 whose model.safetensors it uses, and the tokens of a greedy answer to its first row.
 Rope scalings change no weights, so they share those of llama.
 """
@@ -161,7 +161,9 @@ def make(name, family, weights, changes, old, states, lines):
         for p in model.parameters():
             p.data = p.data.bfloat16().float()
         with torch.no_grad():
-            golden["logits_bf16"] = model(ids[:1]).logits.contiguous()
+            exact = golden["logits_bf16"] = model(ids[:1]).logits.contiguous()
+            half = model.bfloat16()(ids[:1]).logits.float()  # how far bf16 takes transformers
+        golden["error_bf16"] = ((half - exact).abs().max() / exact.abs().max()).reshape(1)
     save_file(golden, os.path.join(folder, "golden.safetensors"))
     lines.append(" ".join([name, weights or name] + [str(i) for i in answer]))
 
