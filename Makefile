@@ -23,7 +23,8 @@ AR      ?= ar
 WARN  := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
          -Wmissing-prototypes -pedantic $(if $(WERROR),-Werror)
 FLAGS := -std=c11 -D_GNU_SOURCE -DWICK_VERSION='"$(VERSION)"' -Iinclude -fPIC \
-         -fvisibility=hidden -ffp-contract=fast -ffunction-sections -fdata-sections -pthread $(WARN)
+         -fvisibility=hidden -ffp-contract=fast -ffunction-sections -fdata-sections -pthread \
+         -fno-asynchronous-unwind-tables $(WARN)
 LIBS  := -lm -lpthread
 ifneq ($(SAN),)
 FLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer
@@ -55,6 +56,7 @@ FLAGS_isa := -fno-asynchronous-unwind-tables
 ifneq ($(filter x86_64%,$(MACHINE)),)
 ISAS         := base avx2 avx512
 FLAGS_base   := -Os
+FLAGS_base   := -Os # for processors from before 2013
 FLAGS_avx2   := -mavx2 -mfma -mf16c
 FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
 OBJ          += $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard src/cpu/x86/*.c))
@@ -92,10 +94,12 @@ $(BUILD)/obj/src/cpu/cpu.o: FLAGS += $(ISAS:%=-DWITH_%)
 $(BUILD)/obj/src/cpu/x86/%.o: FLAGS += $(FLAGS_avx512)
 $(BUILD)/obj/src/cpu/x86/gemm_bf16.o: FLAGS += -mavx512bf16
 $(BUILD)/obj/tests/%.o: FLAGS += -Itests
+# The portable kernels are the reference, not the road: small is better.
+$(BUILD)/obj/src/ops/%.o $(BUILD)/obj/apps/%.o: SMALL := -Os
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(CC) $(FLAGS) $(CFLAGS) $(SMALL) -MMD -MP -c $< -o $@
 
 $(BUILD)/libwick.a: $(OBJ)
 	@rm -f $@
