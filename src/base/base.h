@@ -209,6 +209,7 @@ void wk_parallel(int64_t count, int64_t grain, wk_range_fn fn, void *ctx);
 
 /* ---- Special functions (special.c) -------------------------------------- */
 
+double wk_floordiv_f64(double a, double b);
 double wk_erfinv_f64(double x);
 double wk_lgamma_f64(double x);
 double wk_digamma_f64(double x);

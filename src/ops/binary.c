@@ -13,14 +13,7 @@ typedef double T;
 #define max(x, y)       ((x) > (y) ? (x) : (y))
 #define min(x, y)       ((x) < (y) ? (x) : (y))
 
-static inline T floordiv(T a, T b) /* of a - a mod b: 1 by 0.1 is 9, as 10 times 0.1 is more */
-{
-    T m = fmod(a, b), y = (a - m) / b;
-    if (b == 0)
-        return a / b;
-    y -= m != 0 && (m < 0) != (b < 0);
-    return y == 0 ? copysign(0, a / b) : floor(y) + (y - floor(y) > 0.5);
-}
+static inline T floordiv(T a, T b) { return wk_floordiv_f64(a, b); }
 
 static inline T modulo(T a, T b) /* has the sign of b */
 {

@@ -117,6 +117,14 @@ TEST(gradients_do_not_share_memory)
     CHECK_NEAR(wk_item(wk_select(g, 0, 0)), 2, 0);
     CHECK_NEAR(grad_at(a, 0), 3, 0);
     wk_drop(g);
+
+    /* u's gradient is at first a view of m's, which is q's as well: it must not be added to */
+    wk_tensor *x = vector(1, 2), *w = vector(0, 1), *u = wk_exp(x), *q = wk_exp(w);
+    wk_tensor *t = wk_add(q, wk_reshape(u, 2)), *m = wk_add(t, wk_reshape(u, 2));
+    wk_backward(wk_sum(wk_mul(m, wk_from(WK_F64, WK_SHAPE(2), (double[]){ 3, 5 }))));
+    CHECK_NEAR(grad_at(w, 0), 3, 0);
+    CHECK_NEAR(grad_at(w, 1), 5 * exp(1), 1e-14);
+    CHECK_NEAR(grad_at(x, 0), 6 * exp(1), 1e-14);
 }
 
 TEST(the_graph_outlives_its_operands)

@@ -100,6 +100,23 @@ TEST(a_seed_gives_the_same_numbers_on_any_number_of_threads)
     wk_set_threads(before);
 }
 
+/* Six numbers take two counters of four words: the next tensor begins with the third. */
+TEST(tensors_of_a_seed_follow_each_other)
+{
+    uint32_t word[4];
+    float    x[5];
+    wk_seed(77);
+    wk_rand(6);
+    CHECK(wk_to_f32(wk_rand(5), x));
+    for (uint64_t i = 0; i < 5; i++) {
+        wk_philox(77, 2 + i / 4, word);
+        CHECK(x[i] == wk_uniform(word[i % 4]));
+    }
+    CHECK(wk_to_f32(wk_randn(1), x));
+    wk_philox(77, 4, word);
+    CHECK(x[0] == wk_normal(word[0]));
+}
+
 TEST(integers_and_permutations_are_even)
 {
     int64_t count[7] = { 0 }, *v = calloc(N, sizeof *v);
