@@ -190,7 +190,7 @@ TEST(damaged_configs_do_no_harm)
         3);
     make_folder();
     damaged("generation_config.json",
-            "{\"do_sample\":true,\"temperature\":0.5,\"top_k\":5,\"eos_token_id\":[2,3]}", 3);
+            "{\"do_sample\":true,\"temperature\":0.5,\"top_k\":5,\"eos_token_id\":[2,3]}", 13);
 }
 
 TEST(generation_configs_that_lie)
