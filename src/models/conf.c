@@ -191,6 +191,15 @@ int64_t wk_conf_int(wk_conf *c, const char *key, int64_t otherwise)
     return otherwise;
 }
 
+int32_t wk_conf_int32(wk_conf *c, const char *key, int32_t otherwise)
+{
+    int64_t n = wk_conf_int(c, key, otherwise);
+    if (n >= INT32_MIN && n <= INT32_MAX)
+        return (int32_t)n;
+    wk_fail(WK_ERR_FORMAT, "%s: %s is %lld", c->file, key, (long long)n);
+    return otherwise;
+}
+
 int64_t wk_conf_size(wk_conf *c, const char *key, int64_t otherwise)
 {
     int64_t n = wk_conf_int(c, key, otherwise);

@@ -18,6 +18,7 @@ bool        wk_conf_named(const wk_conf *c, const char *key); /* if only as null
 bool        wk_conf_has(wk_conf *c, const char *key);         /* and it is not null */
 double      wk_conf_number(wk_conf *c, const char *key, double otherwise);
 int64_t     wk_conf_int(wk_conf *c, const char *key, int64_t otherwise);
+int32_t     wk_conf_int32(wk_conf *c, const char *key, int32_t otherwise);
 int64_t     wk_conf_size(wk_conf *c, const char *key, int64_t otherwise); /* 1 .. 2^31; 0: needed */
 bool        wk_conf_bool(wk_conf *c, const char *key, bool otherwise);
 const char *wk_conf_text(wk_conf *c, const char *key, const char *otherwise);

@@ -84,6 +84,8 @@ static bool read_config(wk_decoder_config *c, wk_conf *conf)
     c->act = read_act(conf);
     wk_conf_bool(conf, "attention_bias", false); /* whether there are biases the weights say */
     wk_conf_bool(conf, "mlp_bias", false);
+    if (wk_ok() && !(c->eps >= 0 && c->eps < 1))
+        wk_fail(WK_ERR_FORMAT, "%s: rms_norm_eps is %g", wk_conf_file(conf), c->eps);
     if (wk_ok() && (c->heads % c->kv_heads || c->layers > 10000))
         wk_fail(WK_ERR_FORMAT, "%s: %lld layers with %lld heads for %lld of keys and values",
                 wk_conf_file(conf), (long long)c->layers, (long long)c->heads,

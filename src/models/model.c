@@ -76,7 +76,7 @@ static void read_end_tokens(wk_model *m, wk_conf *c)
     if (!wk_conf_has(c, key))
         snprintf(key, sizeof key, "eos_token_id.0");
     for (int i = 1; m->ends < MOST_ENDS && wk_conf_has(c, key); i++) {
-        m->end[m->ends++] = (int32_t)wk_conf_int(c, key, -1);
+        m->end[m->ends++] = wk_conf_int32(c, key, -1);
         snprintf(key, sizeof key, "eos_token_id.%d", i);
     }
 }
@@ -115,7 +115,7 @@ static bool read_generation_config(wk_model *m)
         }
         if (c && wk_conf_bool(c, "do_sample", false)) {
             m->sampling.temperature = wk_conf_number(c, "temperature", 1);
-            m->sampling.top_k = (int32_t)wk_conf_int(c, "top_k", 50);
+            m->sampling.top_k = wk_conf_int32(c, "top_k", 50);
             m->sampling.top_p = wk_conf_number(c, "top_p", 0);
             m->sampling.min_p = wk_conf_number(c, "min_p", 0);
         }

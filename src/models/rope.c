@@ -108,6 +108,10 @@ bool wk_rope_read(wk_rope_config *r, wk_conf *c, int64_t head_dim, int64_t conte
     char        key[64];
     double      partial = wk_conf_number(c, "partial_rotary_factor", 1);
     partial = wk_conf_number(c, full(group, "partial_rotary_factor", key), partial);
+    if (wk_ok() && !(partial > 0 && partial <= 1))
+        wk_fail(WK_ERR_FORMAT, "%s: partial_rotary_factor is %g", wk_conf_file(c), partial);
+    if (!wk_ok())
+        return false;
     *r = (wk_rope_config){ .dims = (int64_t)((double)head_dim * partial),
                            .magnitude = 1,
                            .context = context };

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define GOLDEN "tests/golden/io/"
 
@@ -208,6 +209,9 @@ TEST(files_that_are_no_safetensors)
     write_bytes(path, "", 0);
     wk_archive_open(path);
     CHECK_ERROR("not a safetensors file");
+    write_bytes(path, "\0\0\0\0\0\0\0\0{}", 10);
+    wk_archive_open(path);
+    CHECK_ERROR("expected an object");
     write_bytes(path, "short", 5);
     wk_archive_open(path);
     CHECK_ERROR("not a safetensors file");
@@ -219,6 +223,54 @@ TEST(files_that_are_no_safetensors)
     CHECK_ERROR("does not fit into the file");
     wk_archive_open("no/such/file.safetensors");
     CHECK_ERROR("no/such/file.safetensors: cannot open");
+}
+
+/* Larger headers than try_header() takes. */
+static void try_built(const wk_buf *header, size_t data, const char *error)
+{
+    char   path[1024], zeros[64] = { 0 };
+    wk_buf file = { 0 };
+    for (int i = 0; i < 8; i++)
+        wk_buf_char(&file, (char)(header->size >> 8 * i));
+    wk_buf_add(&file, header->data, header->size);
+    wk_buf_add(&file, zeros, data);
+    write_bytes(test_temporary("built.safetensors", path), file.data, file.size);
+    double      start = wk_now();
+    wk_archive *a = wk_archive_open(path);
+    CHECK(a == NULL && strstr(wk_message(), "built.safetensors"));
+    CHECK_ERROR(error);
+    CHECK(wk_now() - start < 10);
+    wk_archive_free(a);
+    wk_buf_free(&file);
+}
+
+/* Tensors that all lie in the same place, and brackets without end. */
+TEST(large_headers_that_are_refused)
+{
+    wk_buf h = { 0 };
+    wk_buf_char(&h, '{');
+    for (int i = 0; i < 100000; i++)
+        wk_buf_printf(&h, "%s\"t%d\":{\"dtype\":\"U8\",\"shape\":[8],\"data_offsets\":[0,8]}",
+                      i ? "," : "", i);
+    wk_buf_char(&h, '}');
+    try_built(&h, 8, "begins at byte");
+    wk_buf_clear(&h);
+    wk_buf_str(&h, WK_STR("{\"x\":"));
+    for (int i = 0; i < 100000; i++)
+        wk_buf_str(&h, WK_STR("[{\"a\":"));
+    try_built(&h, 8, "expected an object");
+    wk_buf_clear(&h);
+    wk_buf_str(&h, WK_STR("{\"x\":{\"shape\":"));
+    for (int i = 0; i < 100000; i++)
+        wk_buf_char(&h, '[');
+    try_built(&h, 8, "expected a number");
+    wk_buf_clear(&h);
+    wk_buf_str(&h, WK_STR("{\"x\":{\"dtype\":\""));
+    for (int i = 0; i < 100000; i++)
+        wk_buf_char(&h, 'F');
+    wk_buf_str(&h, WK_STR("\",\"shape\":[2],\"data_offsets\":[0,8]}}"));
+    try_built(&h, 8, "unknown dtype FFFF");
+    wk_buf_free(&h);
 }
 
 static void try_index(const char *text, const char *error)
@@ -247,6 +299,36 @@ TEST(indexes_that_are_refused)
     try_index("{\"weight_map\": {\"a\": 5}}", "expected a string");
     try_index("{\"metadata\": {}}", "no weight_map");
     try_index("[]", "expected an object");
+    try_index("{\"weight_map\": {\"a\": \"a\\u0000.safetensors\"}}", "not a file name");
+    try_index("{\"weight_map\": {\"a\": \"x\\\\..\\\\y\"}}", "not a file name");
+    try_index("{\"weight_map\": {\"a\": \"model.safetensors.index.json\"}}",
+              "not a safetensors file");
+    try_index("{\"weight_map\": {\"a\": \"model-00001-of-00002.safetensors\", \"nowhere\": "
+              "\"model-00001-of-00002.safetensors\"}}",
+              "nowhere is not in");
+    try_index("{\"weight_map\": {\"a\": ", "index.json:1:");
+    try_index("{\"weight_map\": []}", "expected an object");
+
+    /* One tensor in two shards, a pipe and a folder in place of a shard. */
+    char folder[1024], path[1200];
+    test_temporary("shards", folder);
+    snprintf(path, sizeof path, "%s/b.safetensors", folder);
+    wk_file *f = wk_file_open(GOLDEN "sharded/model-00001-of-00002.safetensors");
+    write_bytes(path, f->data, f->size);
+    wk_file_release(f);
+    static const char two[] = "{\"weight_map\": {\"a\": \"model-00001-of-00002.safetensors\", "
+                              "\"c\": \"b.safetensors\"}}";
+    char              index[1200];
+    snprintf(index, sizeof index, "%s/model.safetensors.index.json", folder);
+    write_bytes(index, two, sizeof two - 1);
+    CHECK(wk_archive_open(folder) == NULL);
+    CHECK_ERROR("there are two tensors");
+    CHECK(!unlink(path) && !mkfifo(path, 0600));
+    CHECK(wk_archive_open(folder) == NULL);
+    CHECK_ERROR("b.safetensors: not a file");
+    CHECK(!unlink(path) && !mkdir(path, 0700));
+    CHECK(wk_archive_open(folder) == NULL);
+    CHECK_ERROR("b.safetensors: not a file");
 }
 
 /* Every truncation and every flipped bit of the header: an error, or a valid archive. */
