@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* fold.h - sums and extremes of a block of floats.
  *
- * A block is short enough for f32: each of the lanes that add in parallel takes a few
- * dozen numbers.  Blocks are then put together in doubles, in the order of the tensor.
+ * Each of the lanes that add in parallel takes a few dozen numbers in f32.  Such sums are
+ * put together in doubles, and so are the blocks, in the order of the tensor.
  * What goes over vectors is compiled for each instruction set (isa/fold.c), the rest,
  * in reduce.c and loss.c, once. */
 #ifndef WK_CPU_FOLD_H
@@ -37,7 +37,7 @@ typedef struct { /* columns that are folded side by side; vectors fit at any of 
 
 typedef struct {
     /* Of n floats.  Blind to NaN where it looks for extremes. */
-    float (*fold)(fold_kind kind, const float *x, int64_t n, float shift);
+    double (*fold)(fold_kind kind, const float *x, int64_t n, float shift);
     /* A row of m floats into as many columns.  The first NaN is an extreme and stays. */
     void (*row)(fold_kind kind, fold_columns *t, const float *x, int64_t m, int32_t row);
     /* r = e^(x - top) factor - less */
@@ -67,11 +67,11 @@ static inline void log_sum_merge(double *top, double *sum, double other_top, dou
 static inline void log_sum_block(const wk_folds *folds, const float *x, int64_t n, double *top,
                                  double *sum)
 {
-    float most = folds->fold(FOLD_MAX, x, n, 0);
-    float s = folds->fold(FOLD_EXP, x, n, isinf(most) ? 0 : most); /* this one sees NaN */
+    double most = folds->fold(FOLD_MAX, x, n, 0);
+    double s = folds->fold(FOLD_EXP, x, n, isinf(most) ? 0 : (float)most); /* sees NaN */
     if (isinf(most) && s == s)
         s = most > 0;
-    log_sum_merge(top, sum, (double)most, (double)s);
+    log_sum_merge(top, sum, most, s);
 }
 
 #endif

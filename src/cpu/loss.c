@@ -38,7 +38,7 @@ static row_sums sums_of(const wk_folds *by, const float *x, int64_t n, bool tota
     for (int64_t i = 0; i < n; i += WK_BLOCK) {
         int64_t m = wk_min_i64(WK_BLOCK, n - i);
         log_sum_block(by, x + i, m, &s.top, &s.sum);
-        s.total += total ? (double)by->fold(FOLD_SUM, x + i, m, 0) : 0;
+        s.total += total ? by->fold(FOLD_SUM, x + i, m, 0) : 0;
     }
     s.log = s.top + log(s.sum);
     return s;

@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-enum { COLUMNS = WK_COLUMNS, TALL = 256, GROUP = 65536 };
+enum { COLUMNS = WK_COLUMNS, TALL = 128, GROUP = 65536 };
 
 typedef struct { /* of some of the elements behind a number */
     double  f, g;
@@ -77,20 +77,22 @@ static double finish(const job *j, const partial *s)
 }
 
 /* What f32 cannot hold: squares of large or small numbers, sums out of its range. */
-static bool is_doubtful(fold_kind kind, float sum)
+static bool is_doubtful(fold_kind kind, double sum)
 {
     bool squares = kind == FOLD_SQUARE || kind == FOLD_SPREAD;
-    return !(fabsf(sum) < 1e38f) || (squares && sum < 1e-28f);
+    return !(fabs(sum) < 1e38) || (squares && sum < 1e-28);
 }
 
 /* The same block in doubles. */
 static partial in_doubles(const job *j, int64_t at, int64_t n)
 {
+    enum { SOME = 64 };
     partial s = { .n = n };
-    double  x;
+    double  row[SOME];
     for (int64_t i = 0; i < n; i++) {
-        wk_load_f64(&x, j->x, at + i * j->step, 1, 1);
-        double d = x - s.f;
+        if (i % SOME == 0)
+            wk_load_f64(row, j->x, at + i * j->step, wk_min_i64(SOME, n - i), j->step);
+        double x = row[i % SOME], d = x - s.f;
         if (j->kind == FOLD_SPREAD) /* Welford, 1962 */
             s.f += d / (double)(i + 1), s.g += d * (x - s.f);
         else
@@ -112,7 +114,7 @@ static int64_t first_of(const float *x, int64_t n, float value)
 static partial extreme_of(const job *j, const float *x, int64_t n, double so_far)
 {
     partial s = { .n = n };
-    s.f = (double)j->by->fold(j->kind, x, n, 0);
+    s.f = j->by->fold(j->kind, x, n, 0);
     if (isnan(j->by->fold(FOLD_ABS, x, n, 0))) /* sums see it */
         s.f = NAN;
     if (j->c->dtype == WK_I64 && !(s.f <= so_far))
@@ -120,19 +122,27 @@ static partial extreme_of(const job *j, const float *x, int64_t n, double so_far
     return s;
 }
 
-static partial spread_of(const job *j, const float *x, int64_t n)
+/* Of n numbers with the mean near + d / n: the sum of their squared distances to it, g
+ * being that to near.  0 where almost nothing is left. */
+static double spread_of(double g, double d, double n)
 {
-    float  near = j->by->fold(FOLD_SUM, x, n, 0) / (float)n;
-    double d = (double)j->by->fold(FOLD_OFFSET, x, n, near), m = (double)n;
-    float  g = j->by->fold(FOLD_SPREAD, x, n, near);
-    return (partial){ .f = (double)near + d / m, .g = (double)g - d * d / m, .n = n };
+    double rest = g - d * d / n;
+    return rest > 1e-4 * g ? rest : 0;
+}
+
+static partial row_spread(const job *j, const float *x, int64_t n)
+{
+    float  near = (float)(j->by->fold(FOLD_SUM, x, n, 0) / (double)n);
+    double d = j->by->fold(FOLD_OFFSET, x, n, near), m = (double)n;
+    double g = j->by->fold(FOLD_SPREAD, x, n, near);
+    return (partial){ .f = (double)near + d / m, .g = spread_of(g, d, m), .n = n };
 }
 
 /* A block of a row, x being its elements; so_far: the extreme of those before. */
 static partial row_block(const job *j, const float *x, int64_t at, int64_t n, double so_far)
 {
     partial s = { .n = n };
-    float   sum = 0;
+    double  sum;
     if (fold_is_extreme(j->kind))
         return extreme_of(j, x, n, so_far);
     if (j->kind == FOLD_EXP) {
@@ -141,11 +151,10 @@ static partial row_block(const job *j, const float *x, int64_t at, int64_t n, do
         return s;
     }
     if (j->kind == FOLD_SPREAD) {
-        s = spread_of(j, x, n);
-        sum = (float)s.g;
+        s = row_spread(j, x, n);
+        sum = s.g;
     } else {
-        sum = j->by->fold(j->kind, x, n, 0);
-        s.f = (double)sum;
+        s.f = sum = j->by->fold(j->kind, x, n, 0);
     }
     return is_doubtful(j->kind, sum) ? in_doubles(j, at, n) : s;
 }
@@ -209,19 +218,20 @@ static void column_block(const job *j, fold_columns *t, int64_t at, int64_t n, i
     }
     sweep(j, j->kind, t, at, n, m);
     for (int64_t i = 0; i < m; i++) {
-        float sum = t->sum[i];
+        double sum = (double)t->sum[i], d = s[i].f;
+        if (j->kind == FOLD_SPREAD)
+            sum = spread_of(sum, d, (double)n);
         if (fold_is_extreme(j->kind)) {
-            s[i] = (partial){ .f = (double)sum, .n = n, .at = t->at[i] };
+            s[i] = (partial){ .f = sum, .n = n, .at = t->at[i] };
         } else if (j->kind == FOLD_EXP) {
-            s[i].g = isinf(s[i].f) && sum == sum ? s[i].f > 0 : (double)sum;
+            s[i].g = isinf(s[i].f) && sum == sum ? s[i].f > 0 : sum;
         } else if (is_doubtful(j->kind, sum)) {
             s[i] = in_doubles(j, at + i, n);
         } else if (j->kind == FOLD_SPREAD) {
-            double d = s[i].f, count = (double)n;
-            s[i].f = (double)t->shift[i] + d / count;
-            s[i].g = (double)sum - d * d / count;
+            s[i].f = (double)t->shift[i] + d / (double)n;
+            s[i].g = sum;
         } else {
-            s[i] = (partial){ .f = (double)sum, .n = n };
+            s[i] = (partial){ .f = sum, .n = n };
         }
     }
 }

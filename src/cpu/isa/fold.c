@@ -61,24 +61,37 @@ static void fold_whole(fold_kind kind, const float *x, int64_t n, vf s[4], vf sh
     s[0] = s0, s[1] = s1, s[2] = s2, s[3] = s3;
 }
 
-static float fold(fold_kind kind, const float *x, int64_t n, float shift)
+/* The end of a row, filled up with what changes nothing. */
+static void fold_rest(fold_kind kind, const float *x, int64_t n, vf s[4], float shift)
 {
-    bool    sums = kind < FOLD_MAX;
-    vf      start = vset(sums ? 0 : -INFINITY), s[4] = { start, start, start, start };
-    int64_t whole = n / (4 * VF) * (4 * VF);
-    float   rest[4 * VF], nothing = 0; /* the end, filled up with what changes nothing */
+    float rest[4 * VF], nothing = 0;
     if (kind == FOLD_OFFSET || kind == FOLD_SPREAD)
         nothing = shift;
     else if (kind == FOLD_EXP || kind == FOLD_MAX || kind == FOLD_MIN)
         nothing = kind == FOLD_MIN ? INFINITY : -INFINITY;
-    fold_whole(kind, x, whole, s, vset(shift));
-    if (whole < n) {
-        for (int i = 0; i < 4 * VF; i++)
-            rest[i] = i < n - whole ? x[whole + i] : nothing;
-        fold_whole(kind, rest, 4 * VF, s, vset(shift));
+    for (int i = 0; i < 4 * VF; i++)
+        rest[i] = i < n ? x[i] : nothing;
+    fold_whole(kind, rest, 4 * VF, s, vset(shift));
+}
+
+static double fold(fold_kind kind, const float *x, int64_t n, float shift)
+{
+    bool   sums = !fold_is_extreme(kind);
+    double total = 0;
+    vf     start = vset(sums ? 0 : -INFINITY), s[4] = { start, start, start, start };
+    for (int64_t i = 0; i < n;) {
+        int64_t piece = wk_min_i64(n - i, (int64_t)32 * 4 * VF);
+        int64_t whole = piece / (4 * VF) * (4 * VF);
+        fold_whole(kind, x + i, whole, s, vset(shift));
+        if (whole < piece)
+            fold_rest(kind, x + i + whole, piece - whole, s, shift);
+        i += piece;
+        if (sums) {
+            total += (double)vsum((s[0] + s[1]) + (s[2] + s[3]));
+            s[0] = s[1] = s[2] = s[3] = start;
+        }
     }
-    return sums ? vsum((s[0] + s[1]) + (s[2] + s[3]))
-                : vlargest(vmax(vmax(s[0], s[1]), vmax(s[2], s[3])));
+    return sums ? total : (double)vlargest(vmax(vmax(s[0], s[1]), vmax(s[2], s[3])));
 }
 
 /* ---- Columns ------------------------------------------------------------- */
