@@ -46,7 +46,7 @@ TAKE(prod_i64, int64_t, s->i *= x)
 TAKE(any_f64, double, if (x != 0) s->f = 1)
 TAKE(all_f64, double, if (x == 0) s->f = 0)
 TAKE(norm_f64, double, s->f += s->p == 2 ? x * x : s->p == 1 ? fabs(x) : pow(fabs(x), s->p))
-TAKE(norm_inf_f64, double, if (!(fabs(x) <= s->f)) s->f = fabs(x))
+TAKE(norm_inf_f64, double, if (!(fabs(x) <= s->f) && s->f == s->f) s->f = fabs(x))
 /* NaN is both smallest and largest, and the first one stays */
 TAKE(min_f64, double, if (s->n + k == 0 || (!(x >= s->f) && s->f == s->f)) s->f = x,
      s->at = s->n + k)

@@ -27,6 +27,4 @@ bool WK_ISA(norm)(const wk_call *c); /* rms_norm, layer_norm */
 bool WK_ISA(rope)(const wk_call *c);
 bool WK_ISA(softmax)(const wk_call *c); /* and log_softmax */
 
-extern const wk_folds WK_ISA(folds);
-
 #endif

@@ -172,14 +172,14 @@ typedef double  vd __attribute__((vector_size(VBYTES)));
 typedef int64_t vl __attribute__((vector_size(VBYTES)));
 typedef float   vhalf __attribute__((vector_size(VBYTES / 2)));
 
-static inline vd vwiden(vf x, int part)
+static inline vd vwiden_half(vf x, int part)
 {
     vhalf h;
     memcpy(&h, (char *)&x + part * VBYTES / 2, sizeof h);
     return __builtin_convertvector(h, vd);
 }
 
-static inline void vnarrow(vf *x, int part, vd d)
+static inline void vnarrow_half(vf *x, int part, vd d)
 {
     vhalf h = __builtin_convertvector(d, vhalf);
     memcpy((char *)x + part * VBYTES / 2, &h, sizeof h);
@@ -209,12 +209,12 @@ static inline vf vpow_inner(vf x, vf y)
 {
     vf n = { 0 }, f = { 0 };
     for (int part = 0; part < 2; part++) {
-        vd l = vlog2_f64(vwiden(x, part)) * vwiden(y, part);
+        vd l = vlog2_f64(vwiden_half(x, part)) * vwiden_half(y, part);
         l = (vd)(((vl)l & (l < 200.0)) | ((vl)(200.0 - (vd){ 0 }) & (l >= 200.0)));
         l = (vd)(((vl)l & (l > -200.0)) | ((vl)(-200.0 - (vd){ 0 }) & (l <= -200.0)));
         vd whole = vround_f64(l);
-        vnarrow(&n, part, whole);
-        vnarrow(&f, part, l - whole);
+        vnarrow_half(&n, part, whole);
+        vnarrow_half(&f, part, l - whole);
     }
     vf p = POLY(f, 0.00015353362f, 0.00133988739f, 0.00961843692f, 0.0555033237f, 0.240226477f,
                 0.693147182f);
@@ -246,10 +246,10 @@ static inline vf vsin_turned(vf x, int turns)
     if (vany(~(vabs(x) < 0x1p20f)))
         return WK_ISA(vlanes)(turns ? cosine : sine, x);
     for (int part = 0; part < 2; part++) {
-        vd d = vwiden(x, part), k = vround_f64(d * 0.63661977236758134);
-        vnarrow(&n, part, k);
+        vd d = vwiden_half(x, part), k = vround_f64(d * 0.63661977236758134);
+        vnarrow_half(&n, part, k);
         d = d - k * 0x1.921fb544p0; /* pi / 2 in two parts: the first product is exact */
-        vnarrow(&r, part, d - k * 0x1.0b4611a626331p-34);
+        vnarrow_half(&r, part, d - k * 0x1.0b4611a626331p-34);
     }
     vi quarter = __builtin_convertvector(n, vi) + turns;
     vf s = r * r;

@@ -15,7 +15,14 @@ static inline double modulo_f64(double x, double y) /* has the sign of y */
     return m != 0 && (m < 0) != (y < 0) ? m + y : m;
 }
 
-static inline double floordiv_f64(double x, double y) { return (floor)(x / y); }
+static inline double floordiv_f64(double x, double y) /* as the portable kernel has it */
+{
+    double m = (fmod)(x, y), r = (x - m) / y;
+    if (y == 0)
+        return x / y;
+    r -= m != 0 && (m < 0) != (y < 0);
+    return r == 0 ? (copysign)(0, x / y) : (floor)(r) + (r - (floor)(r) > 0.5);
+}
 
 #define LANES(f, x)     WK_ISA(vlanes)(f, x)
 #define LANES2(f, x, y) WK_ISA(vlanes2)(f, x, y)
