@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* cpu.c - the CPU as a device, and the choice of its instruction set. */
 #include "cpu.h"
+#include "shared.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,11 +121,15 @@ static bool sync_cpu(wk_device *d)
     return true;
 }
 
-/* All of wick/unary.def and wick/binary.def have one entry, the last one. */
+/* All of wick/unary.def and wick/binary.def have one entry, the last one.  What no
+ * instruction set has of its own is in the table that they share. */
 static const wk_kernel *kernel(wk_device *d, int op)
 {
     (void)d;
-    return &current->kernels[op < WK_OP_LISTED ? op : WK_OP_LISTED];
+    if (op > WK_OP_LISTED)
+        op = WK_OP_LISTED;
+    const wk_kernel *k = &current->kernels[op];
+    return k->run ? k : &wk_cpu_shared[op];
 }
 
 static const char *detail(const wk_device *d)

@@ -14,8 +14,8 @@
 
 enum { WK_BLOCK = 4096, WK_COLUMNS = 512 };
 
-/* What is added up: x, |x|, x^2, x - shift, (x - shift)^2, e^(x - shift); or the
- * largest x, -x or |x|. */
+/* What is added up: x, |x|, x^2, x - shift, (x - shift)^2, e^(x - shift), the zeros; or
+ * the largest x, -x or |x|. */
 typedef enum {
     FOLD_SUM,
     FOLD_ABS,
@@ -23,6 +23,7 @@ typedef enum {
     FOLD_OFFSET,
     FOLD_SPREAD,
     FOLD_EXP,
+    FOLD_ZEROS,
     FOLD_MAX,
     FOLD_MIN,
     FOLD_MOST

@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-enum { COLUMNS = WK_COLUMNS, TALL = 128, GROUP = 65536 };
+enum { COLUMNS = WK_COLUMNS, TALL = 64, GROUP = 65536 };
 
 typedef struct { /* of some of the elements behind a number */
     double  f, g;
@@ -67,6 +67,10 @@ static double finish(const job *j, const partial *s)
         return sqrt(s->g / (n - !c->opt.reduce.biased));
     case WK_OP_min:
         return -s->f;
+    case WK_OP_any:
+        return s->f < n;
+    case WK_OP_all:
+        return s->f == 0;
     case WK_OP_logsumexp:
         return s->f + log(s->g);
     case WK_OP_norm:
@@ -316,6 +320,9 @@ static int kind_of(const wk_call *c)
         return FOLD_MIN;
     case WK_OP_logsumexp:
         return FOLD_EXP;
+    case WK_OP_any:
+    case WK_OP_all:
+        return FOLD_ZEROS;
     case WK_OP_norm:
         return p == 2 ? FOLD_SQUARE : p == 1 ? FOLD_ABS : p == INFINITY ? FOLD_MOST : -1;
     default:
@@ -353,12 +360,45 @@ static bool plan(job *j)
     return true;
 }
 
+/* Dimensions that are not as good as one: first brought side by side, in their order. */
+static bool reduce_moved(const wk_call *c, const wk_folds *folds)
+{
+    wk_call  d = *c;
+    wk_shape order = { 0 }, *axes = &d.opt.reduce.axes;
+    int      rank = wk_rank(c->in[0]);
+    bool     gone[WK_MAX_RANK], recorded = wk_no_grad(true);
+    wk_scope scope = wk_mark();
+    wk_axis_set(c->op->name, c->in[0]->shape, *axes, gone);
+    axes->rank = 0;
+    for (int last = 0; last < 2; last++)
+        for (int i = 0; i < rank; i++)
+            if (gone[i] == last) {
+                if (last)
+                    axes->dim[axes->rank++] = order.rank;
+                order.dim[order.rank++] = i;
+            }
+    wk_tensor *x = wk_contiguous(wk_permute_by(c->in[0], order));
+    d.in = &x;
+    bool done = x && wk_cpu_reduce(&d, folds);
+    wk_sweep(scope);
+    wk_no_grad(recorded);
+    return done;
+}
+
+static bool can_read(const wk_call *c, const wk_tensor *x)
+{
+    bool truth = c->dtype == WK_BOOL && wk_dtypes[x->dtype].size == 1;
+    return (truth || wk_dtypes[x->dtype].as == WK_AS_F32) && wk_count(x) > 0;
+}
+
 bool wk_cpu_reduce(const wk_call *c, const wk_folds *folds)
 {
     job j = { .c = c, .by = folds, .x = c->in[0], .n = 1, .step = 1, .outer = 1, .columns = 1 };
     int kind = kind_of(c);
-    if (kind < 0 || wk_dtypes[j.x->dtype].as != WK_AS_F32 || wk_count(j.x) == 0 || !plan(&j))
+    if (kind < 0 || !can_read(c, j.x))
         return false;
+    if (!plan(&j))
+        return reduce_moved(c, folds);
     j.kind = (fold_kind)kind;
     int64_t width = wk_min_i64(COLUMNS, j.columns);
     j.block = j.columns > 1 ? TALL : WK_BLOCK;

@@ -20,6 +20,8 @@ static inline __attribute__((always_inline)) vf fold_step(fold_kind kind, vf sum
         return vfma(v - shift, v - shift, sum);
     case FOLD_EXP:
         return sum + vexp(v - shift);
+    case FOLD_ZEROS:
+        return sum - __builtin_convertvector(v == 0.0f, vf);
     case FOLD_MAX:
         return vmax(v, sum);
     case FOLD_MIN:
@@ -49,6 +51,7 @@ static void fold_whole(fold_kind kind, const float *x, int64_t n, vf s[4], vf sh
         LOOP(FOLD_SQUARE)
         LOOP(FOLD_OFFSET)
         LOOP(FOLD_SPREAD)
+        LOOP(FOLD_ZEROS)
         LOOP(FOLD_MAX)
         LOOP(FOLD_MIN)
         LOOP(FOLD_MOST)
@@ -69,6 +72,8 @@ static void fold_rest(fold_kind kind, const float *x, int64_t n, vf s[4], float 
         nothing = shift;
     else if (kind == FOLD_EXP || kind == FOLD_MAX || kind == FOLD_MIN)
         nothing = kind == FOLD_MIN ? INFINITY : -INFINITY;
+    else if (kind == FOLD_ZEROS)
+        nothing = 1;
     for (int i = 0; i < 4 * VF; i++)
         rest[i] = i < n ? x[i] : nothing;
     fold_whole(kind, rest, 4 * VF, s, vset(shift));
@@ -106,12 +111,14 @@ STEP(FOLD_SQUARE)
 STEP(FOLD_OFFSET)
 STEP(FOLD_SPREAD)
 STEP(FOLD_EXP)
+STEP(FOLD_ZEROS)
 #undef STEP
 
 static vf sum_vector(fold_columns *t, int64_t i, fold_kind kind, vf v)
 {
     static vf (*const step[])(vf, vf, vf) = { FOLD_SUM_step,    FOLD_ABS_step,    FOLD_SQUARE_step,
-                                              FOLD_OFFSET_step, FOLD_SPREAD_step, FOLD_EXP_step };
+                                              FOLD_OFFSET_step, FOLD_SPREAD_step, FOLD_EXP_step,
+                                              FOLD_ZEROS_step };
     return step[kind](vload(t->sum + i), v, vload(t->shift + i));
 }
 

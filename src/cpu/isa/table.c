@@ -14,6 +14,8 @@ const wk_kernel WK_ISA(kernels)[WK_OP_LISTED + 1] = {
     [WK_OP_std] = { WK_ISA(reduce), .strided = WK_ALL_OPERANDS },
     [WK_OP_min] = { WK_ISA(reduce), .strided = WK_ALL_OPERANDS },
     [WK_OP_max] = { WK_ISA(reduce), .strided = WK_ALL_OPERANDS },
+    [WK_OP_any] = { WK_ISA(reduce), .strided = WK_ALL_OPERANDS },
+    [WK_OP_all] = { WK_ISA(reduce), .strided = WK_ALL_OPERANDS },
     [WK_OP_argmin] = { WK_ISA(reduce), .strided = WK_ALL_OPERANDS },
     [WK_OP_argmax] = { WK_ISA(reduce), .strided = WK_ALL_OPERANDS },
     [WK_OP_logsumexp] = { WK_ISA(reduce), .strided = WK_ALL_OPERANDS },
