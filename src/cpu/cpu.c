@@ -2,6 +2,8 @@
 /* cpu.c - the CPU as a device, and the choice of its instruction set. */
 #include "cpu.h"
 
+#include "x86/amx.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #if defined WITH_avx2
@@ -28,6 +30,7 @@ static bool has_avx512bf16(void)
     unsigned a, b, c, d;
     return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & BF16;
 }
+static bool has_amx(void) { return has_avx512bf16() && wk_amx_usable(); }
 #endif
 
 static const struct { /* from the plainest to the best */
@@ -39,6 +42,7 @@ static const struct { /* from the plainest to the best */
     { &wk_cpu_avx2, has_avx2 },
     { &wk_cpu_avx512, has_avx512 },
     { &wk_cpu_avx512bf16, has_avx512bf16 },
+    { &wk_cpu_amx, has_amx },
 #endif
 };
 
