@@ -92,8 +92,9 @@ $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 
 $(BUILD)/obj/src/cpu/cpu.o: FLAGS += $(ISAS:%=-DWITH_%)
 $(BUILD)/obj/src/cpu/x86/%.o: FLAGS += $(FLAGS_avx512)
-$(BUILD)/obj/src/cpu/x86/gemm_bf16.o: FLAGS += -mavx512bf16
+$(BUILD)/obj/src/cpu/x86/%_bf16.o $(BUILD)/obj/src/cpu/x86/amx_%.o: FLAGS += -mavx512bf16
 $(BUILD)/obj/tests/%.o: FLAGS += -Itests
+$(BUILD)/obj/tests/cpu/amx_%.o: FLAGS += $(FLAGS_avx512) -mavx512bf16
 # The portable kernels are the reference, not the road: small is better.
 $(BUILD)/obj/src/ops/%.o $(BUILD)/obj/apps/%.o: SMALL := -Os
 

@@ -180,9 +180,12 @@ static void enlist(int count)
     static bool once;
     if (!once)
         once = !pthread_atfork(NULL, NULL, forget_workers);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the program's threads */
+    static const int own[] = { SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV };
+    sigset_t         others, before;
+    sigfillset(&others); /* signals are for the program's threads, but for a fault of its own */
+    for (size_t i = 0; i < WK_COUNT(own); i++)
+        sigdelset(&others, own[i]);
+    pthread_sigmask(SIG_SETMASK, &others, &before);
     for (; team.size < count - 1; team.size++) {
         worker *w = &team.member[team.size];
         *w = (worker){ .wake = PTHREAD_COND_INITIALIZER };

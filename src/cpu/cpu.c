@@ -3,6 +3,8 @@
 #include "cpu.h"
 #include "shared.h"
 
+#include "x86/amx.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #if defined WITH_avx2
@@ -29,6 +31,7 @@ static bool has_avx512bf16(void)
     unsigned a, b, c, d;
     return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & BF16;
 }
+static bool has_amx(void) { return has_avx512bf16() && wk_amx_usable(); }
 #endif
 
 static const struct { /* from the plainest to the best */
@@ -40,6 +43,7 @@ static const struct { /* from the plainest to the best */
     { &wk_cpu_avx2, has_avx2 },
     { &wk_cpu_avx512, has_avx512 },
     { &wk_cpu_avx512bf16, has_avx512bf16 },
+    { &wk_cpu_amx, has_amx },
 #endif
 };
 

@@ -19,7 +19,7 @@ typedef struct {
     void (*gemm)(const wk_gemm *g, int threads);
 } wk_cpu_isa;
 
-extern const wk_cpu_isa wk_cpu_base, wk_cpu_avx2, wk_cpu_avx512, wk_cpu_avx512bf16;
+extern const wk_cpu_isa wk_cpu_base, wk_cpu_avx2, wk_cpu_avx512, wk_cpu_avx512bf16, wk_cpu_amx;
 
 const wk_cpu_isa *wk_cpu_current(void);                           /* the one in use */
 int               wk_cpu_list(const wk_cpu_isa **isas, int room); /* those this processor has */

@@ -45,9 +45,10 @@ typedef struct {
     int         a_size, b_size; /* bytes of a packed element: mr * k * a_size is a panel */
     int         kc;             /* steps of k, a multiple of kr: nr * kc of B should fit into
                                    a part of the first-level cache */
-    int         mc; /* rows of a piece of work, a multiple of mr: mc * kc of A should fit into a
-                       part of the second-level cache */
-    int         nc; /* columns of a piece of work, a multiple of nr */
+    int         mc;    /* rows of a piece of work, a multiple of mr: mc * kc of A should fit into a
+                          part of the second-level cache */
+    int         nc;    /* columns of a piece of work, a multiple of nr */
+    int         least; /* rows and columns of a product worth it */
 
     /* The packed B is, for each 16 columns, [k / 2][16 columns][2] bf16: the layout of
      * wk_pack(), so that packed weights are read where they lie. */

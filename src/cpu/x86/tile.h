@@ -10,6 +10,8 @@
 #ifndef WK_CPU_TILE_H
 #define WK_CPU_TILE_H
 
+#include <float.h>
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -78,26 +80,27 @@ static inline void tile_move_out(int t, void *p, long stride)
         memcpy((char *)p + r * stride, tile_emulated[t][r].byte, 64);
 }
 
-static inline float tile_widen(uint16_t half) /* subnormal numbers count as 0 */
+/* The unit knows no subnormal numbers: operands and results of that size are 0. */
+static inline float tile_flush(float x) { return fabsf(x) < FLT_MIN ? copysignf(0, x) : x; }
+
+static inline float tile_widen(uint16_t half)
 {
-    uint32_t u = half & 0x7F80 ? (uint32_t)half << 16 : 0;
-    float    f;
-    memcpy(&f, &u, sizeof f);
-    return f;
+    uint32_t u = (uint32_t)half << 16;
+    float    x;
+    memcpy(&x, &u, sizeof x);
+    return tile_flush(x);
 }
 
 static inline void tile_dot_bf16(int c, int a, int b)
 {
     for (int m = 0; m < 16; m++)
         for (int n = 0; n < 16; n++) {
-            float even = 0, odd = 0;
-            for (int k = 0; k < 16; k++) {
-                even += tile_widen(tile_emulated[a][m].half[2 * k]) *
-                        tile_widen(tile_emulated[b][k].half[2 * n]);
-                odd += tile_widen(tile_emulated[a][m].half[2 * k + 1]) *
-                       tile_widen(tile_emulated[b][k].half[2 * n + 1]);
-            }
-            tile_emulated[c][m].f32[n] += even + odd;
+            float sum[2] = { 0, 0 }, *to = &tile_emulated[c][m].f32[n];
+            for (int k = 0; k < 32; k++)
+                sum[k & 1] = tile_flush(
+                    fmaf(tile_widen(tile_emulated[a][m].half[k]),
+                         tile_widen(tile_emulated[b][k / 2].half[2 * n + k % 2]), sum[k & 1]));
+            *to = tile_flush(tile_flush(*to) + tile_flush(sum[0] + sum[1]));
         }
 }
 

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* amx_attention.c - the kernels of the same name, with emulated tiles. */
+#if defined __AVX512F__
+#include "amx_emulated.h"
+
+#include "../../src/cpu/x86/amx_attention.c"
+#endif
