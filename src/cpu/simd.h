@@ -275,10 +275,8 @@ static inline void vstore_f16(uint16_t *p, vf a)
 }
 
 /* Pairs of bf16 in a lane, the even one in the lower half: sum + a0 b0 + a1 b1 in each.
- * For processors that have the instructions; in assembly, as files are compiled for all
- * that have the instruction set. */
-#if defined __AVX512F__ && defined __x86_64__
-#define VHAS_PAIRS __builtin_cpu_supports("avx512bf16")
+ * Only for avx512bf16: in assembly, as the same object serves avx512 too. */
+#if defined      __AVX512F__
 static inline vf vdot_pairs(vi a, vi b, vf sum)
 {
     __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
@@ -291,7 +289,6 @@ static inline void vstore_pairs(uint16_t *p, vf a)
     *(vh_any *)p = half;
 }
 #else
-#define VHAS_PAIRS false
 static inline vf   vdot_pairs(vi a, vi b, vf sum) { return (void)a, (void)b, sum; }
 static inline void vstore_pairs(uint16_t *p, vf a) { vstore_bf16(p, a); }
 #endif

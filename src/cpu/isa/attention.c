@@ -107,8 +107,8 @@ bool block_sees(const block *x, int64_t row, int64_t n, int64_t first, int64_t k
 /* Few queries are done with keys sooner than memory brings the next ones: the products
  * of a block call for them, a share with each of calls x depth steps. */
 typedef struct {
-    const char *at;
-    int64_t     pace;
+    uintptr_t at;
+    int64_t   pace;
 } ahead;
 
 static ahead look_ahead(const block *x, const wk_tensor *rows, int64_t first, int64_t calls,
@@ -117,18 +117,18 @@ static ahead look_ahead(const block *x, const wk_tensor *rows, int64_t first, in
     int64_t size = rows->shape.dim[3] * (int64_t)wk_dtypes[rows->dtype].size;
     int64_t n = wk_min_i64(KEYS, x->to - first);
     if (x->rows > FEW_ROWS || n <= 0 || rows->stride[2] != rows->shape.dim[3])
-        return (ahead){ NULL, 0 };
+        return (ahead){ 0, 0 };
     const char *at = wk_at_host(rows);
     at += plane_of(rows, x->b, x->g).at * (int64_t)wk_dtypes[rows->dtype].size;
     for (int64_t r = 0, strips = calls; (r += strip_of(x->rows - r)) < x->rows;)
         calls += strips;
-    return (ahead){ at + first * size, round_up(n * size / (calls * depth), 64) };
+    return (ahead){ (uintptr_t)(at + first * size), round_up(n * size / (calls * depth), 64) };
 }
 
 static void call(block *x, product p, ahead *next, int64_t rows, int64_t cols)
 {
     p.ahead = next->at, p.pace = next->pace;
-    next->at += p.pace * p.depth;
+    next->at += (uintptr_t)(p.pace * p.depth);
     (x->a->pairs ? multiply_pairs : multiply)(p, rows, cols);
 }
 

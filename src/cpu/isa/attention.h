@@ -66,7 +66,7 @@ typedef struct {
     float       *c;
     int64_t      ldc;
     const float *keep;
-    const char  *ahead;
+    uintptr_t    ahead;
     int64_t      pace;
 } product;
 

@@ -87,10 +87,10 @@ static void keys_grad(group *z, int64_t first, int64_t keys)
         n = strip_of(keys - j);
         int64_t r = first_row(z, first + j), rows = z->x.rows - r;
         multiply((product){ z->x.scores + r * LINE + j, 1, LINE, z->dy + r * padded, padded, rows,
-                            z->dv + (first + j) * padded, padded, z->ones, NULL, 0 },
+                            z->dv + (first + j) * padded, padded, z->ones, 0, 0 },
                  n, padded);
         multiply((product){ z->dp + r * LINE + j, 1, LINE, z->q + r * z->wide, z->wide, rows,
-                            z->dk + (first + j) * z->wide, z->wide, z->ones, NULL, 0 },
+                            z->dk + (first + j) * z->wide, z->wide, z->ones, 0, 0 },
                  n, z->wide);
     }
 }
@@ -110,7 +110,7 @@ static void meet(group *z, int64_t first, int64_t keys)
             if (!block_sees(x, r, n, first, keys, &begin, &end) || end <= col || begin >= col + NR)
                 continue;
             multiply((product){ z->dy + r * a->padded, a->padded, 1, z->value + col * a->e, NR,
-                                a->e, z->dp + r * LINE + col, LINE, NULL, NULL, 0 },
+                                a->e, z->dp + r * LINE + col, LINE, NULL, 0, 0 },
                      n, wk_min_i64(NR, round_up(end - col, VF)));
         }
     for (int64_t r = 0; r < x->rows; r += n) {
@@ -120,8 +120,7 @@ static void meet(group *z, int64_t first, int64_t keys)
             row_grad(z, i, first, keys, begin, end);
         if (some)
             multiply((product){ z->dp + r * LINE + begin, LINE, 1, z->key + begin * z->wide,
-                                z->wide, end - begin, z->dq + r * z->wide, z->wide, z->ones, NULL,
-                                0 },
+                                z->wide, end - begin, z->dq + r * z->wide, z->wide, z->ones, 0, 0 },
                      n, z->wide);
     }
     keys_grad(z, first, keys);

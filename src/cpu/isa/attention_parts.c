@@ -9,6 +9,16 @@
 
 static bool fits(const wk_tensor *x) { return wk_dtypes[x->dtype].is_float && x->dtype != WK_F64; }
 
+/* Where there is AMX too, products of pairs are slower than those of f32. */
+static bool has_pairs(void)
+{
+#if defined __AVX512F__
+    return wk_cpu_current() == &wk_cpu_avx512bf16;
+#else
+    return false;
+#endif
+}
+
 static bool is_pairs(const wk_tensor *x) { return x->dtype == WK_BF16 && x->stride[3] == 1; }
 
 bool attention_open(attention *a, const wk_call *c)
@@ -35,7 +45,7 @@ bool attention_open(attention *a, const wk_call *c)
     a->queries = wk_min_i64(wk_max_i64(rows / a->share, 1), a->t);
     a->blocks = (a->t + a->queries - 1) / a->queries;
     a->padded = round_up(a->e, VF);
-    a->pairs = VHAS_PAIRS && is_pairs(q) && is_pairs(k) && is_pairs(v) && a->d % 2 == 0;
+    a->pairs = has_pairs() && is_pairs(q) && is_pairs(k) && is_pairs(v) && a->d % 2 == 0;
     a->plain = !c->in[MASK] && !c->in[SLOPES] && cap == 0 && scale > 0;
     return true;
 }
@@ -147,9 +157,7 @@ void pack_rows_pairs(float *to, int64_t padded, plane p, int64_t first, int64_t 
                 size_t size = (size_t)(width - j) * sizeof *even;
                 even = memcpy(row[0], even, size), odd = memcpy(row[1], odd, size);
             }
-            vu low = __builtin_convertvector(*(const vh_any *)even, vu);
-            vu high = __builtin_convertvector(*(const vh_any *)odd, vu);
-            vstore(to + j, (vf)(low | high << 16));
+            vstore(to + j, (vf)(vwiden(even) | vwiden(odd) << 16));
         }
 }
 

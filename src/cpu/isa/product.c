@@ -4,44 +4,54 @@
  * A tile of up to MR x NV vectors stays in registers while the depth goes by. */
 #include "attention.h"
 
+#if defined __clang__
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#else
+#define UNROLLED _Pragma("GCC unroll 8")
+#endif
+
 static inline __attribute__((always_inline)) void tile(int rows, int nv, bool pairs,
                                                        const product *p)
 {
     const float *a = p->a, *b = p->b;
-    const char  *ahead = p->pace ? p->ahead : (const char *)a;
+    uintptr_t    ahead = p->pace ? p->ahead : (uintptr_t)a;
     int64_t      row = p->row, step = p->step, ldb = p->ldb, pace = p->pace;
     vf           sum[MR][NV];
-#pragma GCC unroll 8
-    for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
+    UNROLLED
+    for (int i = 0; i < rows; i++) {
+        UNROLLED
         for (int v = 0; v < nv; v++)
             sum[i][v] = vset(0);
-    if (p->keep)
-#pragma GCC unroll 8
-        for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
+    }
+    if (p->keep) {
+        UNROLLED
+        for (int i = 0; i < rows; i++) {
+            UNROLLED
             for (int v = 0; v < nv; v++)
                 sum[i][v] = vload(p->c + i * p->ldc + v * VF) * p->keep[i];
-    for (int64_t k = p->depth; k > 0; k--, a += step, b += ldb, ahead += pace) {
-        __builtin_prefetch(ahead, 0, 2);
+        }
+    }
+    for (int64_t k = p->depth; k > 0; k--, a += step, b += ldb, ahead += (uintptr_t)pace) {
+        __builtin_prefetch((const void *)ahead, 0, 2);
         vf x[NV];
-#pragma GCC unroll 4
+        UNROLLED
         for (int v = 0; v < nv; v++)
             x[v] = vload(b + v * VF);
-#pragma GCC unroll 8
+        UNROLLED
         for (int i = 0; i < rows; i++) {
             vf y = vset(a[i * row]);
-#pragma GCC unroll 4
+            UNROLLED
             for (int v = 0; v < nv; v++)
                 sum[i][v] =
                     pairs ? vdot_pairs((vi)y, (vi)x[v], sum[i][v]) : vfma(y, x[v], sum[i][v]);
         }
     }
-#pragma GCC unroll 8
-    for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
+    UNROLLED
+    for (int i = 0; i < rows; i++) {
+        UNROLLED
         for (int v = 0; v < nv; v++)
             vstore(p->c + i * p->ldc + v * VF, sum[i][v]);
+    }
 }
 
 #define TILE(rows, nv, pairs)                                                                      \
@@ -77,7 +87,7 @@ static void strips(const tile_fn table[4][3], product p, int64_t rows, int64_t c
         for (int64_t left = cols / VF; left > 0;) {
             int width = NV == 4 && left >= 4 ? 2 : left >= 2 ? 1 : 0;
             table[n / 2][width](&q);
-            q.ahead += q.pace * q.depth;
+            q.ahead += (uintptr_t)(q.pace * q.depth);
             q.b += VF << width;
             q.c += VF << width;
             left -= 1 << width;
