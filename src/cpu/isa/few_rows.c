@@ -200,7 +200,7 @@ bool WK_ISA(gemm_few_rows)(const wk_gemm *g, int threads)
     j.ask = __builtin_cpu_is("intel");
 #endif
     if (g->m > 1 || g->a.dtype != WK_F32 || g->a.col != 1) {
-        j.x_row = g->k + 16 - g->k % 32; /* rows should not meet in the same lines of a cache */
+        j.x_row = g->k / 32 * 32 + 48; /* rows should not meet in the same lines of a cache */
         float *x = wk_scratch((size_t)(g->m * j.x_row) * sizeof *x);
         if (!x)
             return true;
