@@ -217,3 +217,117 @@ static bool all_blocks(const wk_cpu_isa *isa, const wk_engine *e)
 }
 
 TEST(every_block) { each_engine(all_blocks); }
+
+/* ---- Operations --------------------------------------------------------- */
+
+/* Values that bf16 and f16 hold exactly. */
+static wk_tensor *values(wk_dtype dtype, wk_shape shape)
+{
+    wk_tensor *x = wk_empty_of(WK_F32, shape);
+    float     *p = wk_data(x);
+    for (int64_t i = 0; i < wk_count(x); i++)
+        p[i] = (float)number();
+    return wk_cast(x, dtype);
+}
+
+/* How far x may be from exact, with sums of k products that are at most 4 each. */
+static void check_close(wk_tensor *x, wk_tensor *exact, int64_t k, const char *what)
+{
+    int64_t n = wk_count(x);
+    double *a = malloc((size_t)n * sizeof *a), *b = malloc((size_t)n * sizeof *b);
+    double  half = wk_dtype_of(x) == WK_BF16  ? ldexp(1, -8)
+                   : wk_dtype_of(x) == WK_F16 ? ldexp(1, -11)
+                                              : ldexp(1, -24);
+    if (CHECK(a && b && wk_read(x, WK_F64, a) && wk_read(exact, WK_F64, b)))
+        for (int64_t i = 0; i < n; i++) {
+            double bound = half * fabs(b[i]) + ldexp(4 * sqrt((double)k) + 16, -22);
+            if (!CHECK_MSG(fabs(a[i] - b[i]) <= bound, "%s, %s: %.9g instead of %.9g at %d",
+                           wk_cpu_current()->name, what, a[i], b[i], (int)i))
+                break;
+        }
+    free(a), free(b);
+}
+
+static wk_tensor *f64(wk_tensor *x) { return x ? wk_cast(x, WK_F64) : NULL; }
+
+static bool try_linear(const wk_cpu_isa *isa, const wk_engine *e)
+{
+    static const wk_dtype dtypes[] = { WK_F32, WK_BF16, WK_F16 };
+    (void)isa, (void)e;
+    for (int i = 0; i < 150 && wk_ok(); i++) {
+        wk_scope   s = wk_mark();
+        int64_t    rows = 1 + below(i % 5 ? 10 : 60), in = 1 + below(150), out = 1 + below(150);
+        wk_dtype   dx = dtypes[below(3)], dw = dtypes[below(3)], db = dtypes[below(3)];
+        wk_tensor *x = values(dx, WK_SHAPE(rows, in)), *w = values(dw, WK_SHAPE(out, in));
+        wk_tensor *u = values(dw, WK_SHAPE(out, in)), *y = values(dx, WK_SHAPE(rows, out));
+        wk_tensor *b = below(2) ? values(db, WK_SHAPE(out)) : NULL;
+        wk_layer   p = { w, b }, q = { u, b }, p64 = { f64(w), f64(b) }, q64 = { f64(u), f64(b) };
+        wk_tensor *once = wk_linear(x, p);
+        check_close(once, wk_linear(f64(x), p64), in, "linear");
+        check_close(wk_linear_add(x, p, y), wk_linear_add(f64(x), p64, f64(y)), in, "linear_add");
+        wk_set_threads(1);
+        wk_tensor *alone = wk_linear(x, p);
+        CHECK(!memcmp(wk_data(once), wk_data(alone), (size_t)wk_count(once) * wk_dtype_size(dx)));
+        wk_set_threads(3);
+        if (dx == WK_F32) /* the sizes of products of sums are another matter */
+            check_close(wk_linear_glu(x, p, q, WK_ACT_RELU),
+                        wk_linear_glu(f64(x), p64, q64, WK_ACT_RELU), in * in * 4, "linear_glu");
+        wk_sweep(s);
+    }
+    return wk_ok();
+}
+
+TEST(linear_of_few_and_many_rows) { each_engine(try_linear); }
+
+static bool try_matmul(const wk_cpu_isa *isa, const wk_engine *e)
+{
+    static const wk_dtype dtypes[] = { WK_F32, WK_BF16, WK_F16 };
+    (void)isa, (void)e;
+    for (int i = 0; i < 150 && wk_ok(); i++) {
+        wk_scope   s = wk_mark();
+        int64_t    m = 1 + below(40), n = 1 + below(90), k = 1 + below(90), batch = 1 + below(4);
+        wk_dtype   da = dtypes[below(3)], db = dtypes[below(3)];
+        bool       ta = below(2), tb = below(2);
+        wk_tensor *a = values(da, ta ? WK_SHAPE(batch, k, m) : WK_SHAPE(batch, m, k));
+        wk_tensor *b = values(db, tb ? WK_SHAPE(n, k) : WK_SHAPE(k, n));
+        if (below(2))
+            b = values(db, tb ? WK_SHAPE(batch, n, k) : WK_SHAPE(batch, k, n));
+        else if (below(2))
+            b = wk_reshape(b, 1, tb ? n : k, tb ? k : n);
+        a = ta ? wk_transpose(a, -1, -2) : a;
+        b = tb ? wk_transpose(b, -1, -2) : b;
+        if (below(3) == 0 && m > 2)
+            a = wk_slice(a, 1, 0, m, 2);
+        wk_tensor *y = wk_matmul(a, b);
+        check_close(y, wk_matmul(f64(a), f64(b)), k, "matmul");
+        wk_set_threads(1);
+        wk_tensor *alone = wk_matmul(a, b);
+        size_t     bytes = (size_t)wk_count(y) * wk_dtype_size(wk_dtype_of(y));
+        CHECK(!memcmp(wk_data(y), wk_data(alone), bytes));
+        wk_set_threads(3);
+        wk_sweep(s);
+    }
+    return wk_ok();
+}
+
+TEST(matmul_of_views_and_batches) { each_engine(try_matmul); }
+
+/* Large enough for threads, and for several pieces on the road without packing. */
+static bool try_direct(const wk_cpu_isa *isa, const wk_engine *e)
+{
+    static const int64_t size[][3] = { { 130, 100, 200 }, { 70, 300, 257 }, { 257, 33, 300 } };
+    (void)isa, (void)e;
+    for (int i = 0; i < 3; i++) {
+        wk_scope   s = wk_mark();
+        int64_t    m = size[i][0], n = size[i][1], k = size[i][2];
+        wk_tensor *a = values(WK_F32, WK_SHAPE(m, k)), *b = values(WK_F32, WK_SHAPE(k, n));
+        wk_tensor *w = values(WK_F32, WK_SHAPE(n, k)), *bias = values(WK_F32, WK_SHAPE(n));
+        check_close(wk_matmul(a, b), wk_matmul(f64(a), f64(b)), k, "matmul");
+        check_close(wk_linear(a, (wk_layer){ w, bias }),
+                    wk_linear(f64(a), (wk_layer){ f64(w), f64(bias) }), k, "linear");
+        wk_sweep(s);
+    }
+    return wk_ok();
+}
+
+TEST(products_without_packing) { each_engine(try_direct); }

@@ -3,8 +3,9 @@
  * fast the weight is read.
  *
  * Each thread reads rows of the weight one after another as a single stream, which is what
- * memory likes best, asks early for what lies DISTANCE ahead, and meets each element with
- * all rows of A.  Sums across lanes wait until there are as many rows as lanes. */
+ * memory likes best, and meets each element with all rows of A.  Sums across lanes wait
+ * until there are as many rows as lanes.  Intel's cores gain a fifth or more by asking
+ * early for what lies DISTANCE ahead; AMD's lose as much by it. */
 #include "matrix.h"
 
 #include "../simd.h"
@@ -22,6 +23,7 @@ typedef struct {
     const wk_gemm *g;
     const float   *x; /* [m, k] */
     int64_t        x_row;
+    bool           ask; /* early */
 } job;
 
 /* ---- Rows of a weight --------------------------------------------------- */
@@ -46,83 +48,110 @@ enum { SUMS = 16 }; /* as many as registers allow */
 #else
 enum { SUMS = 8 };
 #endif
-#define UNROLL(m) (SUMS / (m) >= 4 ? 4 : SUMS / (m) >= 2 ? 2 : 1)
+/* Rows of the weight at a time, and vectors of each. */
+#define ROWS(m)   ((m) == 1 || (m) > SUMS / 2 ? 1 : SUMS / (m) >= 4 ? 4 : 2)
+#define UNROLL(m) (SUMS / (m) / ROWS(m) >= 4 ? 4 : SUMS / (m) / ROWS(m) >= 2 ? 2 : 1)
 
-/* parts[i * VF]: the products of a row of the weight with row i of x, one sum in each lane. */
-INLINE void dot(int m, wk_dtype dtype, const char *w, const float *x, int64_t x_row, int64_t k,
-                vf *parts)
+/* parts[i * VF + r]: the products of row r of the weight with row i of x, one sum in each
+ * lane. */
+INLINE void dots(int rows, int m, wk_dtype dtype, const char *w, int64_t w_row, const job *j,
+                 vf *parts)
 {
+    const float  *x = j->x;
+    const int64_t x_row = j->x_row, k = j->g->k;
     const int     unroll = UNROLL(m), size = dtype == WK_F32 ? 4 : 2, step = unroll * VF;
-    vf            sum[MOST_ROWS][4];
+    vf            sum[4][MOST_ROWS];
     const int64_t whole = k / step * step;
     int64_t       p = 0;
-#pragma GCC unroll 8
-    for (int i = 0; i < m; i++)
 #pragma GCC unroll 4
-        for (int u = 0; u < unroll; u++)
-            sum[i][u] = vset(0);
-    for (; p < whole; p += step) {
-        vf y[4];
-#pragma GCC unroll 4
-        for (int at = 0; at < step * size; at += 64)
-            __builtin_prefetch(w + p * size + at + DISTANCE, 0, 2);
-#pragma GCC unroll 4
-        for (int u = 0; u < unroll; u++)
-            y[u] = load(w + (p + u * VF) * size, dtype);
+    for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
         for (int i = 0; i < m; i++)
+            sum[r][i] = vset(0);
+    vf more[4] = { vset(0), vset(0), vset(0), vset(0) }; /* sums of one row */
+    for (; p < whole; p += step) {
+        /* near its end a row's prefetch goes on in the row that follows in turn */
+        int64_t ahead = DISTANCE + (p * size + DISTANCE >= w_row ? (rows - 1) * w_row : 0);
+        if (rows > 1 || j->ask)
 #pragma GCC unroll 4
-            for (int u = 0; u < unroll; u++)
-                sum[i][u] = vfma(vload(x + i * x_row + p + u * VF), y[u], sum[i][u]);
-    }
-    for (; p < k; p += VF) {
-        int64_t n = wk_min_i64(VF, k - p);
-        vf      y = n == VF ? load(w + p * size, dtype) : load_rest(w + p * size, dtype, n);
+            for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+                for (int at = 0; at < step * size; at += 64)
+                    __builtin_prefetch(w + r * w_row + p * size + at + ahead, 0, 2);
+#pragma GCC unroll 4
+        for (int u = 0; u < unroll; u++) {
+            vf y[4];
+#pragma GCC unroll 4
+            for (int r = 0; r < rows; r++)
+                y[r] = load(w + r * w_row + (p + u * VF) * size, dtype);
+            if (rows * m == 1) {
+                more[u] = vfma(vload(x + p + u * VF), y[0], more[u]);
+                continue;
+            }
 #pragma GCC unroll 8
-        for (int i = 0; i < m; i++) {
-            const float *from = x + i * x_row + p;
-            sum[i][0] = vfma(n == VF ? vload(from) : vload_part(from, n), y, sum[i][0]);
+            for (int i = 0; i < m; i++) {
+                vf z = vload(x + i * x_row + p + u * VF);
+#pragma GCC unroll 4
+                for (int r = 0; r < rows; r++)
+                    sum[r][i] = vfma(z, y[r], sum[r][i]);
+            }
         }
     }
+    sum[0][0] += more[0] + more[1] + (more[2] + more[3]);
+    for (; p < k; p += VF)
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++) {
+            int64_t     n = wk_min_i64(VF, k - p);
+            const char *from = w + r * w_row + p * size;
+            vf          y = n == VF ? load(from, dtype) : load_rest(from, dtype, n);
 #pragma GCC unroll 8
-    for (int i = 0; i < m; i++) {
-        if (unroll == 4)
-            sum[i][0] += sum[i][2], sum[i][1] += sum[i][3];
-        parts[i * VF] = unroll > 1 ? sum[i][0] + sum[i][1] : sum[i][0];
-    }
+            for (int i = 0; i < m; i++) {
+                const float *z = x + i * x_row + p;
+                sum[r][i] = vfma(n == VF ? vload(z) : vload_part(z, n), y, sum[r][i]);
+            }
+        }
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int i = 0; i < m; i++)
+            parts[i * VF + r] = sum[r][i];
 }
 
 /* The sums of count rows of the weight with m rows of x, at [i * AT_ONCE + r]. */
-INLINE void block(int m, wk_dtype dtype, const char *w, int64_t w_row, int64_t count,
-                  const float *x, int64_t x_row, int64_t k, float *sums)
+INLINE void block(int m, wk_dtype dtype, const char *w, int64_t w_row, int64_t count, const job *j,
+                  float *sums)
 {
     vf parts[MOST_ROWS * VF];
     for (int64_t r = 0; r < count; r += VF) {
-        for (int64_t i = 0; i < VF; i++)
-            if (r + i < count)
-                dot(m, dtype, w + (r + i) * w_row, x, x_row, k, parts + i);
-        for (int i = 0; i < m; i++) {
+        int64_t n = wk_min_i64(VF, count - r), i = 0;
+        for (; i + ROWS(m) <= n; i += ROWS(m))
+            dots(ROWS(m), m, dtype, w + (r + i) * w_row, w_row, j, parts + i);
+        for (; ROWS(m) > 1 && i < n; i++)
+            dots(1, m, dtype, w + (r + i) * w_row, w_row, j, parts + i);
+        for (i = 0; i < m; i++) {
             vf *v = parts + i * VF;
             vtranspose(v);
-            for (int n = VF / 2; n; n /= 2)
-                for (int l = 0; l < n; l++)
-                    v[l] += v[l + n];
+            for (int half = VF / 2; half; half /= 2)
+                for (int l = 0; l < half; l++)
+                    v[l] += v[l + half];
             vstore(sums + i * AT_ONCE + r, v[0]);
         }
     }
 }
 
-typedef void (*block_fn)(const char *w, int64_t w_row, int64_t count, const float *x,
-                         int64_t x_row, int64_t k, float *sums);
+typedef void (*block_fn)(const char *w, int64_t w_row, int64_t count, const job *j, float *sums);
 
 #define BLOCK(m, name, dtype)                                                                      \
-    static void block_##m##_##name(const char *w, int64_t w_row, int64_t count, const float *x,    \
-                                   int64_t x_row, int64_t k, float *sums)                          \
+    static void block_##m##_##name(const char *w, int64_t w_row, int64_t count, const job *j,      \
+                                   float *sums)                                                    \
     {                                                                                              \
-        block(m, dtype, w, w_row, count, x, x_row, k, sums);                                       \
+        block(m, dtype, w, w_row, count, j, sums);                                                 \
     }
 #define BLOCKS(m) BLOCK(m, f32, WK_F32) BLOCK(m, bf16, WK_BF16) BLOCK(m, f16, WK_F16)
-#define NAMES(m)  { block_##m##_f32, block_##m##_bf16, block_##m##_f16 }
+#define NAMES(m)                                                                                   \
+    {                                                                                              \
+        block_##m##_f32, block_##m##_bf16, block_##m##_f16                                         \
+    }
 BLOCKS(1)
 BLOCKS(2)
 BLOCKS(3)
@@ -149,9 +178,9 @@ static void pieces(void *ctx, int64_t begin, int64_t end)
         int64_t n = wk_min_i64(AT_ONCE, end - at);
         int     sides = g->b[1].data ? 2 : 1;
         for (int s = 0; s < sides; s++)
-            fn((const char *)g->b[s].data + at * w_row, w_row, n, j->x, j->x_row, g->k, sums[s]);
-        WK_ISA(gemm_finish)(g, 0, at, (int)g->m, (int)n, sums[0], sides > 1 ? sums[1] : NULL,
-                            AT_ONCE);
+            fn((const char *)g->b[s].data + at * w_row, w_row, n, j, sums[s]);
+        WK_ISA(gemm_finish)
+        (g, 0, at, (int)g->m, (int)n, sums[0], sides > 1 ? sums[1] : NULL, AT_ONCE);
     }
 }
 
@@ -167,15 +196,18 @@ bool WK_ISA(gemm_few_rows)(const wk_gemm *g, int threads)
     if (!suits(g))
         return false;
     job j = { .g = g, .x = g->a.data, .x_row = g->a.row };
-    if (g->a.dtype != WK_F32 || g->a.col != 1) {
-        float *x = wk_scratch((size_t)(g->m * g->k) * sizeof *x);
+#if defined __x86_64__
+    j.ask = __builtin_cpu_is("intel");
+#endif
+    if (g->m > 1 || g->a.dtype != WK_F32 || g->a.col != 1) {
+        j.x_row = g->k / 32 * 32 + 48; /* rows should not meet in the same lines of a cache */
+        float *x = wk_scratch((size_t)(g->m * j.x_row) * sizeof *x);
         if (!x)
             return true;
         for (int64_t i = 0; i < g->m; i++)
-            wk_dtypes[g->a.dtype].load[WK_AS_F32](x + i * g->k, wk_mat_at(g->a, i, 0).data, g->k,
+            wk_dtypes[g->a.dtype].load[WK_AS_F32](x + i * j.x_row, wk_mat_at(g->a, i, 0).data, g->k,
                                                   g->a.col);
         j.x = x;
-        j.x_row = g->k;
     }
     int64_t row = g->k * (int64_t)wk_dtypes[g->b[0].dtype].size * (g->b[1].data ? 2 : 1);
     int64_t grain = threads == 1 ? g->n : PIECE / row / AT_ONCE * AT_ONCE;
