@@ -11,6 +11,21 @@ enum { FAR = 12 };
 
 static const double PI = 3.14159265358979323846;
 
+double wk_modulo_f64(double a, double b)
+{
+    double m = fmod(a, b);
+    return m != 0 && (m < 0) != (b < 0) ? m + b : m;
+}
+
+double wk_floordiv_f64(double a, double b) /* of a - a mod b */
+{
+    double m = fmod(a, b), y = (a - m) / b;
+    if (b == 0)
+        return a / b;
+    y -= m != 0 && (m < 0) != (b < 0);
+    return y == 0 ? copysign(0, a / b) : floor(y) + (y - floor(y) > 0.5);
+}
+
 /* Newton's method on erf, from Winitzki's approximation. */
 double wk_erfinv_f64(double x)
 {
