@@ -209,7 +209,8 @@ void wk_parallel(int64_t count, int64_t grain, wk_range_fn fn, void *ctx);
 
 /* ---- Special functions (special.c) -------------------------------------- */
 
-double wk_floordiv_f64(double a, double b);
+double wk_modulo_f64(double a, double b);   /* has the sign of b */
+double wk_floordiv_f64(double a, double b); /* 1 by 0.1 is 9, as 10 times 0.1 is more */
 double wk_erfinv_f64(double x);
 double wk_lgamma_f64(double x);
 double wk_digamma_f64(double x);

@@ -11,8 +11,13 @@ enum { FAR = 12 };
 
 static const double PI = 3.14159265358979323846;
 
-/* (a - a mod b) / b: 1 by 0.1 is 9, as 10 times 0.1 is more. */
-double wk_floordiv_f64(double a, double b)
+double wk_modulo_f64(double a, double b)
+{
+    double m = fmod(a, b);
+    return m != 0 && (m < 0) != (b < 0) ? m + b : m;
+}
+
+double wk_floordiv_f64(double a, double b) /* of a - a mod b */
 {
     double m = fmod(a, b), y = (a - m) / b;
     if (b == 0)

@@ -12,14 +12,8 @@ typedef double T;
 #define select(c, x, y) ((c) ? (x) : (y))
 #define max(x, y)       ((x) > (y) ? (x) : (y))
 #define min(x, y)       ((x) < (y) ? (x) : (y))
-
-static inline T floordiv(T a, T b) { return wk_floordiv_f64(a, b); }
-
-static inline T modulo(T a, T b) /* has the sign of b */
-{
-    T m = fmod(a, b);
-    return m != 0 && (m < 0) != (b < 0) ? m + b : m;
-}
+#define modulo(x, y)    wk_modulo_f64(x, y)
+#define floordiv(x, y)  wk_floordiv_f64(x, y)
 
 #define ROW(name, value)                                                                           \
     static void name##_row(const wk_call *c, int64_t n, void *out, void *const *in)                \
@@ -80,6 +74,8 @@ static inline int64_t shift_right(int64_t a, int64_t b)
     return b >= 0 && b < 64 ? a >> b : a < 0 ? -1 : 0;
 }
 
+#undef modulo
+#undef floordiv
 #define fmod(x, y)     integer_fmod(x, y)
 #define modulo(x, y)   integer_modulo(x, y)
 #define floordiv(x, y) integer_floordiv(x, y)

@@ -18,7 +18,10 @@ typedef vf (*function)(vf x, vf y, vf t, vf a, vf b);
         (void)x, (void)y, (void)t, (void)a, (void)b;                                               \
         return value;                                                                              \
     }
-#define UNARY(name, ints, low, high, f, d1, d2)         FUNCTION(name, f) FUNCTION(name##_d1, t *(d1))
+// clang-format off
+#define UNARY(name, ints, low, high, f, d1, d2)                                                    \
+    FUNCTION(name, f) FUNCTION(name##_d1, t * (d1))
+// clang-format on
 #define SCALAR(name, ints, low, high, a, f, d1, d2)     UNARY(name, ints, low, high, f, d1, d2)
 #define SCALAR2(name, ints, low, high, a, b, f, d1, d2) UNARY(name, ints, low, high, f, d1, d2)
 #include <wick/unary.def>

@@ -9,12 +9,6 @@
 
 /* ---- Functions without a vector form ------------------------------------- */
 
-static inline double modulo_f64(double x, double y) /* has the sign of y */
-{
-    double m = (fmod)(x, y);
-    return m != 0 && (m < 0) != (y < 0) ? m + y : m;
-}
-
 #define LANES(f, x)     WK_ISA(vlanes)(f, x)
 #define LANES2(f, x, y) WK_ISA(vlanes2)(f, x, y)
 #define tan(x)          LANES((tan), x)
@@ -30,7 +24,7 @@ static inline double modulo_f64(double x, double y) /* has the sign of y */
 #define trigamma(x)     LANES(wk_trigamma_f64, x)
 #define tetragamma(x)   LANES(wk_tetragamma_f64, x)
 #define fmod(x, y)      LANES2((fmod), x, y)
-#define modulo(x, y)    LANES2(modulo_f64, x, y)
+#define modulo(x, y)    LANES2(wk_modulo_f64, x, y)
 #define floordiv(x, y)  LANES2(wk_floordiv_f64, x, y)
 #define atan2(x, y)     LANES2((atan2), x, y)
 #define hypot(x, y)     LANES2((hypot), x, y)
