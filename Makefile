@@ -95,8 +95,9 @@ $(BUILD)/obj/src/cpu/x86/%.o: FLAGS += $(FLAGS_avx512)
 $(BUILD)/obj/src/cpu/x86/%_bf16.o $(BUILD)/obj/src/cpu/x86/amx_%.o: FLAGS += -mavx512bf16
 $(BUILD)/obj/tests/%.o: FLAGS += -Itests
 $(BUILD)/obj/tests/cpu/amx_%.o: FLAGS += $(FLAGS_avx512) -mavx512bf16
-# The portable kernels are the reference, not the road: small is better.
-$(BUILD)/obj/src/ops/%.o $(BUILD)/obj/apps/%.o: SMALL := -Os
+# Where speed is not decided, small is better: portable kernels are the reference.
+$(BUILD)/obj/src/ops/%.o $(BUILD)/obj/src/models/%.o $(BUILD)/obj/src/nn/%.o: SMALL := -Os
+$(BUILD)/obj/src/io/%.o $(BUILD)/obj/src/core/%.o $(BUILD)/obj/apps/%.o: SMALL := -Os
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)

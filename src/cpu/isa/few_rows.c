@@ -52,6 +52,22 @@ enum { SUMS = 8 };
 #define ROWS(m)   ((m) == 1 || (m) > SUMS / 2 ? 1 : SUMS / (m) >= 4 ? 4 : 2)
 #define UNROLL(m) (SUMS / (m) / ROWS(m) >= 4 ? 4 : SUMS / (m) / ROWS(m) >= 2 ? 2 : 1)
 
+/* What the loop below leaves: rows and ends of rows that do not fill it, from element p on. */
+static __attribute__((noinline)) void rest(int64_t rows, int m, wk_dtype dtype, const char *w,
+                                           int64_t w_row, const job *j, int64_t p, vf *parts)
+{
+    const int64_t size = (int64_t)wk_dtypes[dtype].size, k = j->g->k;
+    for (; p < k; p += VF)
+        for (int64_t r = 0; r < rows; r++) {
+            int64_t n = wk_min_i64(VF, k - p);
+            vf      y = load_rest(w + r * w_row + p * size, dtype, n);
+            for (int i = 0; i < m; i++) {
+                vf z = vload_part(j->x + i * j->x_row + p, n);
+                parts[i * VF + r] = vfma(z, y, parts[i * VF + r]);
+            }
+        }
+}
+
 /* parts[i * VF + r]: the products of row r of the weight with row i of x, one sum in each
  * lane. */
 INLINE void dots(int rows, int m, wk_dtype dtype, const char *w, int64_t w_row, const job *j,
@@ -98,23 +114,26 @@ INLINE void dots(int rows, int m, wk_dtype dtype, const char *w, int64_t w_row, 
         }
     }
     sum[0][0] += more[0] + more[1] + (more[2] + more[3]);
-    for (; p < k; p += VF)
-#pragma GCC unroll 4
-        for (int r = 0; r < rows; r++) {
-            int64_t     n = wk_min_i64(VF, k - p);
-            const char *from = w + r * w_row + p * size;
-            vf          y = n == VF ? load(from, dtype) : load_rest(from, dtype, n);
-#pragma GCC unroll 8
-            for (int i = 0; i < m; i++) {
-                const float *z = x + i * x_row + p;
-                sum[r][i] = vfma(n == VF ? vload(z) : vload_part(z, n), y, sum[r][i]);
-            }
-        }
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
         for (int i = 0; i < m; i++)
             parts[i * VF + r] = sum[r][i];
+    if (p < k)
+        rest(rows, m, dtype, w, w_row, j, p, parts);
+}
+
+/* Add up the lanes of each part. */
+static __attribute__((noinline)) void add_lanes(int m, vf *parts, float *sums)
+{
+    for (int i = 0; i < m; i++) {
+        vf *v = parts + i * VF;
+        vtranspose(v);
+        for (int half = VF / 2; half; half /= 2)
+            for (int l = 0; l < half; l++)
+                v[l] += v[l + half];
+        vstore(sums + i * AT_ONCE, v[0]);
+    }
 }
 
 /* The sums of count rows of the weight with m rows of x, at [i * AT_ONCE + r]. */
@@ -126,16 +145,12 @@ INLINE void block(int m, wk_dtype dtype, const char *w, int64_t w_row, int64_t c
         int64_t n = wk_min_i64(VF, count - r), i = 0;
         for (; i + ROWS(m) <= n; i += ROWS(m))
             dots(ROWS(m), m, dtype, w + (r + i) * w_row, w_row, j, parts + i);
-        for (; ROWS(m) > 1 && i < n; i++)
-            dots(1, m, dtype, w + (r + i) * w_row, w_row, j, parts + i);
-        for (i = 0; i < m; i++) {
-            vf *v = parts + i * VF;
-            vtranspose(v);
-            for (int half = VF / 2; half; half /= 2)
-                for (int l = 0; l < half; l++)
-                    v[l] += v[l + half];
-            vstore(sums + i * AT_ONCE + r, v[0]);
+        if (i < n) {
+            for (int l = 0; l < m; l++)
+                memset(parts + l * VF + i, 0, (size_t)(n - i) * sizeof *parts);
+            rest(n - i, m, dtype, w + (r + i) * w_row, w_row, j, 0, parts + i);
         }
+        add_lanes(m, parts, sums + r);
     }
 }
 
@@ -154,15 +169,13 @@ typedef void (*block_fn)(const char *w, int64_t w_row, int64_t count, const job 
     }
 BLOCKS(1)
 BLOCKS(2)
-BLOCKS(3)
 BLOCKS(4)
-BLOCKS(5)
-BLOCKS(6)
-BLOCKS(7)
 BLOCKS(8)
 
-static const block_fn blocks[MOST_ROWS][3] = { NAMES(1), NAMES(2), NAMES(3), NAMES(4),
-                                               NAMES(5), NAMES(6), NAMES(7), NAMES(8) };
+static const block_fn blocks[][3] = { NAMES(1), NAMES(2), NAMES(4), NAMES(8) };
+
+/* Rows of zeros make up the next power of two: which one? */
+static int power(int64_t m) { return m <= 1 ? 0 : m <= 2 ? 1 : m <= 4 ? 2 : 3; }
 
 /* ---- Pieces ------------------------------------------------------------- */
 
@@ -172,7 +185,7 @@ static void pieces(void *ctx, int64_t begin, int64_t end)
     const wk_gemm *g = j->g;
     wk_dtype       dtype = g->b[0].dtype;
     int64_t        size = (int64_t)wk_dtypes[dtype].size, w_row = g->b[0].row * size;
-    block_fn       fn = blocks[g->m - 1][dtype == WK_F32 ? 0 : dtype == WK_BF16 ? 1 : 2];
+    block_fn       fn = blocks[power(g->m)][dtype == WK_F32 ? 0 : dtype == WK_BF16 ? 1 : 2];
     float          sums[2][MOST_ROWS * AT_ONCE + VF];
     for (int64_t at = begin; at < end; at += AT_ONCE) {
         int64_t n = wk_min_i64(AT_ONCE, end - at);
@@ -201,9 +214,11 @@ bool WK_ISA(gemm_few_rows)(const wk_gemm *g, int threads)
 #endif
     if (g->m > 1 || g->a.dtype != WK_F32 || g->a.col != 1) {
         j.x_row = g->k / 32 * 32 + 48; /* rows should not meet in the same lines of a cache */
-        float *x = wk_scratch((size_t)(g->m * j.x_row) * sizeof *x);
+        size_t filled = (size_t)(j.x_row << power(g->m)) * sizeof(float);
+        float *x = wk_scratch(filled);
         if (!x)
             return true;
+        memset(x, 0, filled);
         for (int64_t i = 0; i < g->m; i++)
             wk_dtypes[g->a.dtype].load[WK_AS_F32](x + i * j.x_row, wk_mat_at(g->a, i, 0).data, g->k,
                                                   g->a.col);
