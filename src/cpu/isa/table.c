@@ -4,16 +4,16 @@
 #include "matrix.h"
 
 const wk_kernel WK_ISA(kernels)[WK_OP_COUNT] = {
-    [WK_OP_rms_norm] = { WK_ISA(norm), .strided = 1 },
-    [WK_OP_layer_norm] = { WK_ISA(norm), .strided = 1 },
-    [WK_OP_rope] = { WK_ISA(rope), .strided = 1 },
-    [WK_OP_softmax] = { WK_ISA(softmax) },
-    [WK_OP_log_softmax] = { WK_ISA(softmax) },
-    [WK_OP_matmul] = { WK_ISA(matmul), .strided = WK_ALL_OPERANDS },
-    [WK_OP_linear] = { WK_ISA(linear) },
-    [WK_OP_linear_glu] = { WK_ISA(linear_glu) },
-    [WK_OP_attention] = { WK_ISA(attention), WK_ALL_OPERANDS, 0 },
-    [WK_OP_attention_grad] = { WK_ISA(attention_grad), WK_ALL_OPERANDS, 0 },
+    [WK_OP_rms_norm] = { .run = WK_ISA(norm), .strided = 1 },
+    [WK_OP_layer_norm] = { .run = WK_ISA(norm), .strided = 1 },
+    [WK_OP_rope] = { .run = WK_ISA(rope), .strided = 1 },
+    [WK_OP_softmax] = { .run = WK_ISA(softmax) },
+    [WK_OP_log_softmax] = { .run = WK_ISA(softmax) },
+    [WK_OP_matmul] = { .run = WK_ISA(matmul), .strided = WK_ALL_OPERANDS },
+    [WK_OP_linear] = { .run = WK_ISA(linear) },
+    [WK_OP_linear_glu] = { .run = WK_ISA(linear_glu) },
+    [WK_OP_attention] = { .run = WK_ISA(attention), WK_ALL_OPERANDS, 0 },
+    [WK_OP_attention_grad] = { .run = WK_ISA(attention_grad), WK_ALL_OPERANDS, 0 },
 };
 
 void WK_ISA(install_rows)(void) {}

@@ -48,7 +48,10 @@ INLINE void tile(int rows, int width, const wk_gemm_tile *t)
 #define TILE(rows)                                                                                 \
     static void tile_##rows##_1(const wk_gemm_tile *t) { tile(rows, 1, t); }                       \
     static void tile_##rows##_2(const wk_gemm_tile *t) { tile(rows, 2, t); }
-#define NAMES(rows) { tile_##rows##_1, tile_##rows##_2 }
+#define NAMES(rows)                                                                                \
+    {                                                                                              \
+        tile_##rows##_1, tile_##rows##_2                                                           \
+    }
 TILE(1)
 TILE(2)
 TILE(3)
@@ -147,8 +150,8 @@ static void pack_b(void *panel, const wk_mat *x, int64_t count, int64_t k)
 {
     for (int g = 0; g < NR / 16 && g * 16 < count; g++) {
         wk_mat part = wk_mat_at(*x, g * 16, 0);
-        pack((uint32_t *)panel + g * ((k + 1) / 2) * 16, 16, &part,
-             wk_min_i64(16, count - g * 16), k);
+        pack((uint32_t *)panel + g * ((k + 1) / 2) * 16, 16, &part, wk_min_i64(16, count - g * 16),
+             k);
     }
 }
 
