@@ -257,8 +257,8 @@ static void compute(const plan *p, const piece *w)
                     e->kernel(&t);
                     if (!in_place && at + p->kc >= p->kp && side == p->sides - 1)
                         WK_ISA(gemm_finish)
-                        (g, row, col, t.rows, t.cols, side ? sums - mt * tile : sums,
-                         side ? sums : NULL, e->nr);
+                    (g, row, col, t.rows, t.cols, side ? sums - mt * tile : sums,
+                     side ? sums : NULL, e->nr);
                 }
             }
 }

@@ -57,9 +57,9 @@ typedef void (*tile_fn)(const float *a, int64_t a_row, int64_t a_col, const floa
 #define TILE(rows, width)                                                                          \
     static void tile_##rows##_##width(const float *a, int64_t a_row, int64_t a_col,                \
                                       const float *b, int64_t b_col, int64_t k, float *c,          \
-                                      int64_t ldc, bool add, const char *next)                                       \
+                                      int64_t ldc, bool add, const char *next)                     \
     {                                                                                              \
-        tile(rows, width, a, a_row, a_col, b, b_col, k, c, ldc, add, next);                              \
+        tile(rows, width, a, a_row, a_col, b, b_col, k, c, ldc, add, next);                        \
     }
 #define TILES(rows) TILE(rows, 1) TILE(rows, 2)
 #define NAMES(rows)                                                                                \
@@ -67,27 +67,38 @@ typedef void (*tile_fn)(const float *a, int64_t a_row, int64_t a_col, const floa
         tile_##rows##_1, tile_##rows##_2                                                           \
     }
 TILES(1)
-TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
+TILES(2)
+TILES(3)
+TILES(4)
+TILES(5)
+TILES(6)
 #if defined __AVX512F__ || defined __aarch64__
-    TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12)
+TILES(7)
+TILES(8)
+TILES(9)
+TILES(10)
+TILES(11)
+TILES(12)
 #endif
 #if defined __AVX512F__
-        TILES(13) TILES(14)
+TILES(13)
+TILES(14)
 #endif
 
-            static const tile_fn tiles[MR][2] = {
-                NAMES(1),  NAMES(2),  NAMES(3), NAMES(4),  NAMES(5),  NAMES(6),
+static const tile_fn tiles[MR][2] = {
+    NAMES(1),  NAMES(2),  NAMES(3), NAMES(4),  NAMES(5),  NAMES(6),
 #if defined __AVX512F__ || defined __aarch64__
-                NAMES(7),  NAMES(8),  NAMES(9), NAMES(10), NAMES(11), NAMES(12),
+    NAMES(7),  NAMES(8),  NAMES(9), NAMES(10), NAMES(11), NAMES(12),
 #endif
 #if defined __AVX512F__
-                NAMES(13), NAMES(14),
+    NAMES(13), NAMES(14),
 #endif
-            };
+};
 
 static void kernel(const wk_gemm_tile *t)
 {
-    tiles[t->rows - 1][t->cols > VF](t->a, 1, MR, t->b, NR, t->k, t->c, t->ldc, t->add, t->next ? t->next : t->a);
+    tiles[t->rows - 1][t->cols > VF](t->a, 1, MR, t->b, NR, t->k, t->c, t->ldc, t->add,
+                                     t->next ? t->next : t->a);
 }
 
 /* ---- Packing ------------------------------------------------------------ */
@@ -120,7 +131,7 @@ INLINE void store(float *p, vf x, int n)
 INLINE void pack_steps(float *panel, int width, const wk_mat *x, int64_t count, int64_t k)
 {
     const char *ahead = wk_mat_at(*x, 0, 16).data;
-    int64_t step = x->col * (int64_t)wk_dtypes[x->dtype].size;
+    int64_t     step = x->col * (int64_t)wk_dtypes[x->dtype].size;
     for (int64_t p = 0; p < k; p++, ahead += step)
         for (int r = 0; r < width; r += VF) {
             __builtin_prefetch(ahead + r * 4);

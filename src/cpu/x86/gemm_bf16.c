@@ -48,29 +48,23 @@ INLINE void tile(int rows, int width, const wk_gemm_tile *t)
 #define TILE(rows)                                                                                 \
     static void tile_##rows##_1(const wk_gemm_tile *t) { tile(rows, 1, t); }                       \
     static void tile_##rows##_2(const wk_gemm_tile *t) { tile(rows, 2, t); }
-#define NAMES(rows) { tile_##rows##_1, tile_##rows##_2 }
+#define NAMES(rows)                                                                                \
+    {                                                                                              \
+        tile_##rows##_1, tile_##rows##_2                                                           \
+    }
 TILE(1)
 TILE(2)
-TILE(3)
 TILE(4)
-TILE(5)
-TILE(6)
-TILE(7)
 TILE(8)
-TILE(9)
-TILE(10)
-TILE(11)
-TILE(12)
-TILE(13)
 TILE(14)
 
+/* Panels are filled up with zeros, so that some numbers of rows can stand for all. */
 static void kernel(const wk_gemm_tile *t)
 {
-    static void (*const tiles[MR][2])(const wk_gemm_tile *t) = {
-        NAMES(1), NAMES(2), NAMES(3),  NAMES(4),  NAMES(5),  NAMES(6),  NAMES(7),
-        NAMES(8), NAMES(9), NAMES(10), NAMES(11), NAMES(12), NAMES(13), NAMES(14),
-    };
-    tiles[t->rows - 1][t->cols > 16](t);
+    static void (*const tiles[5][2])(const wk_gemm_tile *t) = { NAMES(1), NAMES(2), NAMES(4),
+                                                                NAMES(8), NAMES(14) };
+    static const uint8_t size[MR + 1] = { 0, 0, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4 };
+    tiles[size[t->rows]][t->cols > 16](t);
 }
 
 /* ---- Packing ------------------------------------------------------------ */
@@ -147,8 +141,8 @@ static void pack_b(void *panel, const wk_mat *x, int64_t count, int64_t k)
 {
     for (int g = 0; g < NR / 16 && g * 16 < count; g++) {
         wk_mat part = wk_mat_at(*x, g * 16, 0);
-        pack((uint32_t *)panel + g * ((k + 1) / 2) * 16, 16, &part,
-             wk_min_i64(16, count - g * 16), k);
+        pack((uint32_t *)panel + g * ((k + 1) / 2) * 16, 16, &part, wk_min_i64(16, count - g * 16),
+             k);
     }
 }
 
