@@ -25,6 +25,10 @@ WARN  := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-proto
 FLAGS := -std=c11 -D_GNU_SOURCE -DWICK_VERSION='"$(VERSION)"' -Iinclude -fPIC \
          -fvisibility=hidden -ffp-contract=fast -ffunction-sections -fdata-sections -pthread \
          -fno-asynchronous-unwind-tables $(WARN)
+comma := ,
+# Relocations of tables in a few hundred bytes, where the linker can.
+TIGHT := -Wl,--gc-sections $(if $(findstring pack-relative-relocs,$(shell \
+         $(CC) -Wl,--help 2>/dev/null)),-Wl$(comma)-z$(comma)pack-relative-relocs)
 LIBS  := -lm -lpthread
 ifneq ($(SAN),)
 FLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer
@@ -81,7 +85,7 @@ $(BUILD)/flags: force
 	@mkdir -p $(@D)
 	@echo '$(CC) $(FLAGS) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(FLAGS) $(CFLAGS)' > $@
 .PHONY: force
-.SECONDARY: # objects of examples and benches are kept
+.PRECIOUS: $(BUILD)/obj/%.o
 
 define isa_rule
 $(BUILD)/obj/src/cpu/isa/%.$(1).o: src/cpu/isa/%.c $(BUILD)/flags
@@ -98,6 +102,8 @@ $(BUILD)/obj/tests/cpu/amx_%.o: FLAGS += $(FLAGS_avx512) -mavx512bf16
 # Where speed is not decided, small is better: portable kernels are the reference.
 $(BUILD)/obj/src/ops/%.o $(BUILD)/obj/src/models/%.o $(BUILD)/obj/src/nn/%.o: SMALL := -Os
 $(BUILD)/obj/src/io/%.o $(BUILD)/obj/src/core/%.o $(BUILD)/obj/apps/%.o: SMALL := -Os
+$(patsubst %,$(BUILD)/obj/src/text/%.o,decoders post normalizers regex_translate tokenizer steps) \
+$(BUILD)/obj/src/cpu/x86/amx_pack.o: SMALL := -Os
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -111,15 +117,15 @@ $(BUILD)/libwick.so: $(OBJ)
 	$(CC) -shared -Wl,-soname,libwick.so.$(VERSION) -Wl,--gc-sections $(LDFLAGS) $(OBJ) $(LIBS) -o $@
 
 $(BUILD)/wick: $(APP) $(BUILD)/libwick.a
-	$(CC) -Wl,--gc-sections $(LDFLAGS) $(APP) $(BUILD)/libwick.a $(LIBS) -o $@
+	$(CC) $(TIGHT) $(LDFLAGS) $(APP) $(BUILD)/libwick.a $(LIBS) -o $@
 
 $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libwick.a
 	@mkdir -p $(@D)
-	$(CC) -Wl,--gc-sections $(LDFLAGS) $< $(BUILD)/libwick.a $(LIBS) -o $@
+	$(CC) $(TIGHT) $(LDFLAGS) $< $(BUILD)/libwick.a $(LIBS) -o $@
 
 $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(BUILD)/libwick.a
 	@mkdir -p $(@D)
-	$(CC) -Wl,--gc-sections $(LDFLAGS) $< $(BUILD)/libwick.a $(LIBS) -o $@
+	$(CC) $(TIGHT) $(LDFLAGS) $< $(BUILD)/libwick.a $(LIBS) -o $@
 
 $(BUILD)/tests: $(TESTS) $(BUILD)/libwick.a
 	$(CC) $(LDFLAGS) $(TESTS) $(BUILD)/libwick.a $(LIBS) -o $@
@@ -132,7 +138,7 @@ $(BUILD)/demo/model.safetensors: $(BUILD)/train-demo
 	$(BUILD)/train-demo $(BUILD)/demo
 
 $(BUILD)/train-demo: $(BUILD)/obj/apps/demo/demo.o $(BUILD)/libwick.a
-	$(CC) -Wl,--gc-sections $(LDFLAGS) $< $(BUILD)/libwick.a $(LIBS) -o $@
+	$(CC) $(TIGHT) $(LDFLAGS) $< $(BUILD)/libwick.a $(LIBS) -o $@
 
 run: $(BUILD)/wick $(BUILD)/demo/model.safetensors
 	$(BUILD)/wick run $(BUILD)/demo "One day, " --echo -n 200 --temperature 0.5
