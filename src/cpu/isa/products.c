@@ -4,11 +4,11 @@
 
 static bool is_plain_float(wk_dtype d) { return d == WK_F32 || d == WK_BF16 || d == WK_F16; }
 
-/* The weight's dtype decides how products are made: bf16 where it is bf16, else f32. */
-static const wk_engine *engine_for(const wk_tensor *w)
+/* bf16 numbers meet as such; whatever is f32 is not rounded on the way. */
+static const wk_engine *engine_for(const wk_tensor *x, const wk_tensor *w)
 {
     const wk_cpu_isa *isa = wk_cpu_current();
-    return w->dtype == WK_BF16 && isa->bf16 ? isa->bf16 : isa->f32;
+    return x->dtype == WK_BF16 && w->dtype == WK_BF16 && isa->bf16 ? isa->bf16 : isa->f32;
 }
 
 static void multiply(const wk_gemm *g, int threads)
@@ -86,7 +86,7 @@ bool WK_ISA(matmul)(const wk_call *c)
         return false;
     batch b = { .c = c };
     b.g = (wk_gemm){
-        .engine = engine_for(y),
+        .engine = engine_for(x, y),
         .m = wk_dim(x, -2),
         .n = wk_dim(y, -1),
         .k = wk_dim(x, -1),
@@ -133,7 +133,7 @@ static bool linear(const wk_call *c, int sides, const wk_tensor *add)
     int64_t          n = wk_dim(c->out, -1);
     if (!is_plain_float(c->dtype) || !wk_dim(x, -1))
         return false;
-    wk_gemm g = { .engine = engine_for(c->in[1]), .n = n, .k = wk_dim(x, -1), .a = rows_of(x) };
+    wk_gemm g = { .engine = engine_for(x, c->in[1]), .n = n, .k = wk_dim(x, -1), .a = rows_of(x) };
     g.m = wk_count(c->out) / n;
     g.out = rows_of(c->out);
     if (add)
