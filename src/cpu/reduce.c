@@ -274,12 +274,13 @@ static void pieces(void *ctx, int64_t begin, int64_t end)
 {
     const job *j = ctx;
     for (int64_t piece = begin; piece < end; piece++) {
-        partial s[COLUMNS] = { { 0 } };
+        partial s[COLUMNS];
         int64_t group = piece % j->groups, rest = piece / j->groups;
         int64_t column = rest % j->tiles * COLUMNS, m = wk_min_i64(COLUMNS, j->columns - column);
         int64_t number = rest / j->tiles * j->columns + column, base = column;
         for (int64_t i = j->kept - 1, o = rest / j->tiles; i >= 0; o /= j->dim[i--])
             base += o % j->dim[i] * j->stride[i];
+        memset(s, 0, (size_t)m * sizeof *s);
         if (j->columns > 1)
             column_group(j, base, m, group, s);
         else
