@@ -338,7 +338,7 @@ static bool plan(job *j)
     bool             gone[WK_MAX_RANK];
     wk_axis_set(j->c->op->name, x->shape, j->c->opt.reduce.axes, gone);
     for (int i = 0; i < x->shape.rank; i++) {
-        int64_t dim = x->shape.dim[i], stride = x->stride[i], *d = &j->dim[j->kept - 1];
+        int64_t dim = x->shape.dim[i], stride = x->stride[i];
         if (dim == 1)
             continue;
         if (gone[i]) {
@@ -347,7 +347,7 @@ static bool plan(job *j)
             j->n *= dim;
             j->step = stride;
         } else if (j->kept && j->stride[j->kept - 1] == stride * dim) {
-            *d *= dim;
+            j->dim[j->kept - 1] *= dim;
             j->stride[j->kept - 1] = stride;
         } else {
             j->dim[j->kept] = dim;

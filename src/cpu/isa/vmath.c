@@ -133,9 +133,9 @@ static inline vf vlog_parts(vf x, vf *z, vf *e)
 {
     vi small = x < 0x1p-126f;
     vi bits = (vi)vselect(small, x * 0x1p23f, x);
-    vi k = (bits - 0x3F3504F3) >> 23; /* sqrt(1/2) is 3F3504F3 */
+    vi k = (vi)((vu)bits - 0x3F3504F3u) >> 23; /* sqrt(1/2) is 3F3504F3 */
     *e = __builtin_convertvector(k, vf) - vselect(small, vset(23), vset(0));
-    *z = (vf)(bits - (k << 23)) - 1.0f;
+    *z = (vf)((vu)bits - ((vu)k << 23)) - 1.0f;
     vf s = *z * *z;
     vf p = POLY(*z, 0.0674458966f, -0.116748199f, 0.118885882f, -0.124057531f, 0.14219521f,
                 -0.166679859f, 0.200021192f, -0.250000089f, 0.333333135f);
