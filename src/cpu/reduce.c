@@ -274,12 +274,13 @@ static void pieces(void *ctx, int64_t begin, int64_t end)
 {
     const job *j = ctx;
     for (int64_t piece = begin; piece < end; piece++) {
-        partial s[COLUMNS] = { { 0 } };
+        partial s[COLUMNS];
         int64_t group = piece % j->groups, rest = piece / j->groups;
         int64_t column = rest % j->tiles * COLUMNS, m = wk_min_i64(COLUMNS, j->columns - column);
         int64_t number = rest / j->tiles * j->columns + column, base = column;
         for (int64_t i = j->kept - 1, o = rest / j->tiles; i >= 0; o /= j->dim[i--])
             base += o % j->dim[i] * j->stride[i];
+        memset(s, 0, (size_t)m * sizeof *s);
         if (j->columns > 1)
             column_group(j, base, m, group, s);
         else
@@ -337,7 +338,7 @@ static bool plan(job *j)
     bool             gone[WK_MAX_RANK];
     wk_axis_set(j->c->op->name, x->shape, j->c->opt.reduce.axes, gone);
     for (int i = 0; i < x->shape.rank; i++) {
-        int64_t dim = x->shape.dim[i], stride = x->stride[i], *d = &j->dim[j->kept - 1];
+        int64_t dim = x->shape.dim[i], stride = x->stride[i];
         if (dim == 1)
             continue;
         if (gone[i]) {
@@ -346,7 +347,7 @@ static bool plan(job *j)
             j->n *= dim;
             j->step = stride;
         } else if (j->kept && j->stride[j->kept - 1] == stride * dim) {
-            *d *= dim;
+            j->dim[j->kept - 1] *= dim;
             j->stride[j->kept - 1] = stride;
         } else {
             j->dim[j->kept] = dim;

@@ -136,7 +136,10 @@ static vf best_vector(fold_columns *t, int64_t i, fold_kind kind, vf v, int32_t 
 
 static void fold_row(fold_kind kind, fold_columns *t, const float *x, int64_t m, int32_t row)
 {
-    for (int64_t i = 0; i < m; i += VF) {
+    int64_t i = 0;
+    for (; kind == FOLD_SUM && i + VF <= m; i += VF) /* the most common one */
+        vstore(t->sum + i, vload(t->sum + i) + vload(x + i));
+    for (; i < m; i += VF) {
         vf v = m - i < VF ? vload_part(x + i, m - i) : vload(x + i);
         vstore(t->sum + i,
                fold_is_extreme(kind) ? best_vector(t, i, kind, v, row) : sum_vector(t, i, kind, v));

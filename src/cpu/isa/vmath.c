@@ -39,8 +39,23 @@ static inline vf vclamp(vf x, float low, float high) /* NaN passes */
 /* x 2^n for whole n from -252 to 254, in two steps: the result may be subnormal */
 static inline vf vscale2(vf x, vf n)
 {
+#if defined __AVX512F__
+    return _mm512_scalef_ps(x, n);
+#else
     vf half = vround(n * 0.5f);
     return x * vexp2i(half) * vexp2i(n - half);
+#endif
+}
+
+/* 1 / x for x from 1 to 2^100, where division is slow by way of an estimate */
+static inline vf vrecip(vf x)
+{
+#if defined __AVX512F__
+    vf r = _mm512_rcp14_ps(x);
+    return vfma(r, vfma(-x, r, vset(1)), r);
+#else
+    return 1.0f / x;
+#endif
 }
 
 /* ---- Exponentials ------------------------------------------------------- */
@@ -86,7 +101,7 @@ VMATH(vexpm1)(vf x)
 
 VMATH(vsig)(vf x)
 {
-    vf e = vexp_of(vclamp(-vabs(x), -104, 0), vset(0)), r = 1.0f / (1.0f + e);
+    vf e = vexp_of(vclamp(-vabs(x), -104, 0), vset(0)), r = vrecip(1.0f + e);
     return vselect(x < 0.0f, e * r, r);
 }
 
@@ -118,9 +133,9 @@ static inline vf vlog_parts(vf x, vf *z, vf *e)
 {
     vi small = x < 0x1p-126f;
     vi bits = (vi)vselect(small, x * 0x1p23f, x);
-    vi k = (bits - 0x3F3504F3) >> 23; /* sqrt(1/2) is 3F3504F3 */
+    vi k = (vi)((vu)bits - 0x3F3504F3u) >> 23; /* sqrt(1/2) is 3F3504F3 */
     *e = __builtin_convertvector(k, vf) - vselect(small, vset(23), vset(0));
-    *z = (vf)(bits - (k << 23)) - 1.0f;
+    *z = (vf)((vu)bits - ((vu)k << 23)) - 1.0f;
     vf s = *z * *z;
     vf p = POLY(*z, 0.0674458966f, -0.116748199f, 0.118885882f, -0.124057531f, 0.14219521f,
                 -0.166679859f, 0.200021192f, -0.250000089f, 0.333333135f);
@@ -275,7 +290,7 @@ static inline vf vsquare(vf x, float c, vf *low)
 /* e^(x^2 / 2) ncdf(-x), for x from 0 to 14.5 */
 static inline vf vtail(vf x)
 {
-    vf t = 1.0f / vfma(x, vset(0.35f), vset(1));
+    vf t = vrecip(vfma(x, vset(0.35f), vset(1)));
     return t * POLY(t, -0.0291584451f, 0.144033447f, -0.255843818f, 0.159324735f, -0.0232154932f,
                     0.105553694f, 0.119821019f, 0.139863551f, 0.139621302f);
 }
