@@ -128,7 +128,7 @@ static bool run_one(const test *t)
 WK_API const char *__asan_default_options(void);
 WK_API const char *__tsan_default_options(void);
 const char        *__asan_default_options(void) { return "allocator_may_return_null=1"; }
-const char        *__tsan_default_options(void) { return "allocator_may_return_null=1"; }
+const char *__tsan_default_options(void) { return "allocator_may_return_null=1:die_after_fork=0"; }
 
 int main(int argc, char **argv)
 {

@@ -343,7 +343,7 @@ wk_str wk_text_keep(wk_tokenizer *t, wk_str s); /* a copy that lives as long as 
 
 /* A file can ask for steps that double a text, again and again.  So each text has a
  * budget: how many bytes may be passed from step to step until it is done. */
-static inline uint64_t wk_text_budget(size_t size) { return (1 << 20) + 4096 * (uint64_t)size; }
+static inline uint64_t wk_text_budget(size_t size) { return (1 << 16) + 4096 * (uint64_t)size; }
 bool                   wk_text_spend(uint64_t *budget, size_t size, const char *file);
 bool                   wk_push_id(wk_encoder *e, int32_t id);
 

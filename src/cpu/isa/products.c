@@ -148,7 +148,7 @@ static bool linear(const wk_call *c, int sides, const wk_tensor *add)
         return false;
     for (int i = 0; i < sides; i++) {
         g.b[i] = rows_of(c->in[1 + 2 * i]);
-        g.bias[i] = read_bias(c->in[2 + 2 * i], room + i * n);
+        g.bias[i] = read_bias(c->in[2 + 2 * i], room ? room + i * n : NULL);
     }
     g.act = sides > 1 ? c->opt.mode.act : WK_ACT_NONE;
     multiply(&g, wk_threads());
