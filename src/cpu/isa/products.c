@@ -4,12 +4,14 @@
 
 static bool is_plain_float(wk_dtype d) { return d == WK_F32 || d == WK_BF16 || d == WK_F16; }
 
-/* The weight's dtype decides how products are made: bf16 where it is bf16, else f32; but
- * small ones are not worth the packs of a matrix unit. */
-static const wk_engine *engine_for(const wk_tensor *w, int64_t m, int64_t n)
+/* bf16 numbers meet as such, and whatever is f32 is not rounded on the way; but small
+ * products are not worth the packs of a matrix unit. */
+static const wk_engine *engine_for(const wk_tensor *x, const wk_tensor *w, int64_t m, int64_t n)
 {
     const wk_cpu_isa *isa = wk_cpu_current();
-    const wk_engine  *e = w->dtype == WK_BF16 && isa->bf16 ? isa->bf16 : isa->f32;
+    const wk_engine  *e = isa->f32;
+    if (x->dtype == WK_BF16 && w->dtype == WK_BF16 && isa->bf16)
+        e = isa->bf16;
     return m >= e->least && n >= e->least ? e : &WK_ISA(engine);
 }
 
@@ -100,7 +102,7 @@ bool WK_ISA(matmul)(const wk_call *c)
         b.g.m *= matrices;
         matrices = 1;
     }
-    b.g.engine = engine_for(y, b.g.m, b.g.n);
+    b.g.engine = engine_for(x, y, b.g.m, b.g.n);
     int64_t size = b.g.m * b.g.n * b.g.k;
     if (matrices >= 4 * wk_threads() || size < 64 * 64 * 64)
         wk_parallel(matrices, 64 * 64 * 64 / (size + 1) + 1, multiply_some, &b);
@@ -136,7 +138,7 @@ static bool linear(const wk_call *c, int sides, const wk_tensor *add)
     if (!is_plain_float(c->dtype) || !wk_dim(x, -1))
         return false;
     wk_gemm g = { .m = wk_count(c->out) / n, .n = n, .k = wk_dim(x, -1), .a = rows_of(x) };
-    g.engine = engine_for(c->in[1], g.m, n);
+    g.engine = engine_for(x, c->in[1], g.m, n);
     g.out = rows_of(c->out);
     if (add)
         g.add = rows_of(add);
