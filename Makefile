@@ -28,7 +28,8 @@ FLAGS := -std=c11 -D_GNU_SOURCE -DWICK_VERSION='"$(VERSION)"' -Iinclude -fPIC \
 comma := ,
 # Relocations of tables in a few hundred bytes, where the linker can.
 TIGHT := -Wl,--gc-sections $(if $(findstring pack-relative-relocs,$(shell \
-         $(CC) -Wl,--help 2>/dev/null)),-Wl$(comma)-z$(comma)pack-relative-relocs)
+         $(CC) -Wl,--help 2>/dev/null)),-Wl$(comma)-z$(comma)pack-relative-relocs) \
+         -Wl,-z,noseparate-code
 LIBS  := -lm -lpthread
 ifneq ($(SAN),)
 FLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer
