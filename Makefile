@@ -103,8 +103,10 @@ $(BUILD)/obj/tests/cpu/amx_%.o: FLAGS += $(FLAGS_avx512) -mavx512bf16
 # Where speed is not decided, small is better: portable kernels are the reference.
 $(BUILD)/obj/src/ops/%.o $(BUILD)/obj/src/models/%.o $(BUILD)/obj/src/nn/%.o: SMALL := -Os
 $(BUILD)/obj/src/io/%.o $(BUILD)/obj/src/core/%.o $(BUILD)/obj/apps/%.o: SMALL := -Os
-$(patsubst %,$(BUILD)/obj/src/text/%.o,decoders post normalizers regex_translate tokenizer steps) \
-$(BUILD)/obj/src/cpu/x86/amx_pack.o: SMALL := -Os
+COLD := base/error base/file base/json_write base/special base/talk cpu/x86/amx_pack \
+        text/decoders text/model text/normalizers text/post text/regex text/regex_translate \
+        text/steps text/tokenizer text/vocab
+$(COLD:%=$(BUILD)/obj/src/%.o): SMALL := -Os
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)

@@ -82,7 +82,7 @@ static void end_norm(state *s)
     s->f = s->p == 2 ? sqrt(s->f) : s->p == 1 ? s->f : pow(s->f, 1 / s->p);
 }
 
-static const reducer reducers[WK_OP_COUNT] = {
+static const reducer reducers[WK_OP_LISTED] = {
     [WK_OP_sum] = { .take_f64 = sum_f64, .take_i64 = sum_i64, .result = WIDE },
     [WK_OP_prod] = { .f = 1, .i = 1, .take_f64 = prod_f64, .take_i64 = prod_i64, .result = WIDE },
     [WK_OP_mean] = { .take_f64 = sum_f64, .end = end_mean, .result = FLOAT },

@@ -4,10 +4,11 @@
     python3 tests/golden/make_models.py          (needs torch, transformers, safetensors)
 
 Every case is a folder with config.json and golden.safetensors, which holds token ids
-[b, t] and logits [b, t, vocab] in f32, and for the first row with the weights rounded
-to bf16, with the relative error of transformers when it computes in bf16; a line in cases.txt names the case, the folder
-whose model.safetensors it uses, and the tokens of a greedy answer to its first row.
-Rope scalings change no weights, so they share those of llama.
+[b, t] and logits [b, t, vocab] in f32; for the first row also with the weights rounded to
+bf16, and the relative error of transformers when it computes all of that in bf16.  A line
+in cases.txt names the case, the folder whose model.safetensors it uses, and the tokens of
+a greedy answer to its first row.  Rope scalings change no weights, so they share those of
+llama.
 """
 
 import json
