@@ -95,7 +95,8 @@ static void strips(const tile_fn table[4][3], product p, int64_t rows, int64_t c
         p.a += n * p.row;
         p.c += n * p.ldc;
         p.ahead = q.ahead;
-        p.keep += p.keep ? n : 0;
+        if (p.keep)
+            p.keep += n;
     }
 }
 
