@@ -211,6 +211,9 @@ void wk_parallel(int64_t count, int64_t grain, wk_range_fn fn, void *ctx);
 
 double wk_modulo_f64(double a, double b);   /* has the sign of b */
 double wk_floordiv_f64(double a, double b); /* 1 by 0.1 is 9, as 10 times 0.1 is more */
+double wk_asin_f64(double x); /* these three with the arctangent: its tables serve for all */
+double wk_acos_f64(double x);
+double wk_atan2_f64(double y, double x);
 double wk_erfinv_f64(double x);
 double wk_lgamma_f64(double x);
 double wk_digamma_f64(double x);

@@ -64,6 +64,17 @@ double wk_digamma_f64(double x)
            r * (1. / 12 - r * (1. / 120 - r * (1. / 252 - r * (1. / 240 - r * (1. / 132)))));
 }
 
+double wk_asin_f64(double x) { return atan(x / sqrt((1 - x) * (1 + x))); }
+double wk_acos_f64(double x) { return 2 * atan(sqrt((1 - x) / (1 + x))); }
+
+double wk_atan2_f64(double y, double x)
+{
+    if (x != x || y != y)
+        return x + y;
+    double a = y == 0 ? 0 : isinf(x) && isinf(y) ? PI / 4 : atan(fabs(y / x));
+    return copysign(signbit(x) ? PI - a : a, y);
+}
+
 double wk_trigamma_f64(double x)
 {
     if (x == floor(x) && x <= 0)

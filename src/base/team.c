@@ -7,6 +7,7 @@
  * another one runs does its work alone. */
 #include "base.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -53,15 +54,20 @@ static _Thread_local int region_threads; /* of the region this thread is in; 0: 
 
 /* ---- How many threads --------------------------------------------------- */
 
-static long read_number(const char *path, const char *format, long *second)
+/* The one or two numbers that a file of the kernel begins with; how many there are. */
+static int read_numbers(const char *path, long number[2])
 {
-    long  first = 0;
-    FILE *f = fopen(path, "r");
-    if (f && fscanf(f, format, &first, second) < 1)
-        first = 0;
-    if (f)
-        fclose(f);
-    return first;
+    char    text[64] = "", *at = text, *end;
+    int     f = open(path, O_RDONLY | O_CLOEXEC), n = 0;
+    ssize_t size = f >= 0 ? read(f, text, sizeof text - 1) : 0;
+    if (f >= 0)
+        close(f);
+    for (; size > 0 && n < 2; n++, at = end) {
+        number[n] = strtol(at, &end, 10);
+        if (end == at)
+            break;
+    }
+    return n;
 }
 
 /* Physical cores among those this process may use, within its CPU quota. */
@@ -74,17 +80,17 @@ static int usable_cores(void)
     if (!sched_getaffinity(0, sizeof set, &set))
         for (int i = 0; i < CPU_SETSIZE; i++) {
             char path[96];
-            long other = 0;
+            long first[2]; /* the lowest of the core's threads */
             if (!CPU_ISSET(i, &set))
                 continue;
             snprintf(path, sizeof path,
                      "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", i);
-            long first = read_number(path, "%ld", &other); /* the lowest of the core's threads */
-            cores += !(first >= 0 && first < i && CPU_ISSET(first, &set));
+            bool other = read_numbers(path, first) && first[0] >= 0 && first[0] < i;
+            cores += !(other && CPU_ISSET(first[0], &set));
         }
-    long period = 0, quota = read_number("/sys/fs/cgroup/cpu.max", "%ld %ld", &period);
-    if (quota > 0 && period > 0 && (quota + period - 1) / period < cores)
-        cores = (int)((quota + period - 1) / period);
+    long quota[2]; /* microseconds in a period of so many */
+    if (read_numbers("/sys/fs/cgroup/cpu.max", quota) == 2 && quota[0] > 0 && quota[1] > 0)
+        cores = (int)wk_min_i64(cores, (quota[0] + quota[1] - 1) / quota[1]);
 #endif
     return cores > 0 ? cores : (int)sysconf(_SC_NPROCESSORS_ONLN);
 }

@@ -14,6 +14,7 @@ typedef double T;
 #define min(x, y)       ((x) < (y) ? (x) : (y))
 #define modulo(x, y)    wk_modulo_f64(x, y)
 #define floordiv(x, y)  wk_floordiv_f64(x, y)
+#define atan2(x, y)     wk_atan2_f64(x, y)
 
 #define ROW(name, value)                                                                           \
     static void name##_row(const wk_call *c, int64_t n, void *out, void *const *in)                \

@@ -24,6 +24,8 @@ typedef double T;
 #define trigamma(x)     wk_trigamma_f64(x)
 #define tetragamma(x)   wk_tetragamma_f64(x)
 #define lgamma(x)       wk_lgamma_f64(x)
+#define asin(x)         wk_asin_f64(x)
+#define acos(x)         wk_acos_f64(x)
 
 static inline T sgn(T x) { return (T)((x > 0) - (x < 0)); }
 static inline T sig(T x) { return 1 / (1 + exp(-x)); }

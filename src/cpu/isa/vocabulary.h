@@ -12,8 +12,8 @@
 #define LANES(f, x)     WK_ISA(vlanes)(f, x)
 #define LANES2(f, x, y) WK_ISA(vlanes2)(f, x, y)
 #define tan(x)          LANES((tan), x)
-#define asin(x)         LANES((asin), x)
-#define acos(x)         LANES((acos), x)
+#define asin(x)         LANES(wk_asin_f64, x)
+#define acos(x)         LANES(wk_acos_f64, x)
 #define atan(x)         LANES((atan), x)
 #define asinh(x)        LANES((asinh), x)
 #define acosh(x)        LANES((acosh), x)
@@ -26,7 +26,7 @@
 #define fmod(x, y)      LANES2((fmod), x, y)
 #define modulo(x, y)    LANES2(wk_modulo_f64, x, y)
 #define floordiv(x, y)  LANES2(wk_floordiv_f64, x, y)
-#define atan2(x, y)     LANES2((atan2), x, y)
+#define atan2(x, y)     LANES2(wk_atan2_f64, x, y)
 #define hypot(x, y)     LANES2((hypot), x, y)
 
 /* ---- Those that have one -------------------------------------------------- */
