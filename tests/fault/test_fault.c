@@ -360,7 +360,7 @@ TEST(allocations_of_tokenizers)
         char path[100];
         snprintf(path, sizeof path, "tests/golden/tokenizer/%s.json", names[i]);
         tokenizer_path = path;
-        wk_tokenizer_free(wk_tokenizer_open(path));
+        tokenize(); /* does this build have what it needs? */
         bool lacks = !wk_ok() && strstr(wk_message(), "was built without");
         if (lacks)
             wk_clear();
