@@ -216,7 +216,9 @@ static double spread(int64_t i, int64_t p)
     return copysign(exp2(middle + exponents * uniform()), u);
 }
 
-/* Numbers whose parts, or the products of them, are subnormal or too large for bf16. */
+/* Numbers whose parts, or the products of them, are subnormal or too large for bf16.  Where
+ * they spread far, one product is all of a sum, and either way just rounds it: the two errors
+ * are then samples of the same one. */
 TEST(amx_f32_ranges)
 {
     const bool          ready = can_pack();
@@ -234,7 +236,7 @@ TEST(amx_f32_ranges)
         middle = cases[s][2], exponents = cases[s][3];
         operand b = operand_new(n, k, WK_F32, s % 2 ? ROWS : COLUMNS, spread);
         outcome o = run(&emulated_amx_x6, m, n, k, a, b, &f32);
-        CHECK_MSG(o.same_kind && o.rms <= f32.rms && o.worst <= 0x1p-21,
+        CHECK_MSG(o.same_kind && o.rms <= 1.1 * f32.rms && o.worst <= 0x1p-21,
                   "case %zu: %g %g, f32 %g %g", s, o.rms, o.worst, f32.rms, f32.worst);
     }
 }
