@@ -60,10 +60,10 @@ KERNELS := $(wildcard src/cpu/isa/*.c)
 FLAGS_isa := -fno-asynchronous-unwind-tables
 ifneq ($(filter x86_64%,$(MACHINE)),)
 ISAS         := base avx2 avx512
-FLAGS_base   := -Os
 FLAGS_base   := -Os # for processors from before 2013
 FLAGS_avx2   := -mavx2 -mfma -mf16c
 FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
+FLAGS_bf16   := -mavx512bf16
 OBJ          += $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard src/cpu/x86/*.c))
 else
 ISAS := base
@@ -97,9 +97,9 @@ $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 
 $(BUILD)/obj/src/cpu/cpu.o: FLAGS += $(ISAS:%=-DWITH_%)
 $(BUILD)/obj/src/cpu/x86/%.o: FLAGS += $(FLAGS_avx512)
-$(BUILD)/obj/src/cpu/x86/%_bf16.o $(BUILD)/obj/src/cpu/x86/amx_%.o: FLAGS += -mavx512bf16
+$(BUILD)/obj/src/cpu/x86/%_bf16.o $(BUILD)/obj/src/cpu/x86/amx_%.o: FLAGS += $(FLAGS_bf16)
 $(BUILD)/obj/tests/%.o: FLAGS += -Itests
-$(BUILD)/obj/tests/cpu/amx_%.o: FLAGS += $(FLAGS_avx512) -mavx512bf16
+$(BUILD)/obj/tests/cpu/amx_%.o: FLAGS += $(FLAGS_avx512) $(FLAGS_bf16)
 # Where speed is not decided, small is better: portable kernels are the reference.
 $(BUILD)/obj/src/ops/%.o $(BUILD)/obj/src/models/%.o $(BUILD)/obj/src/nn/%.o: SMALL := -Os
 $(BUILD)/obj/src/io/%.o $(BUILD)/obj/src/core/%.o $(BUILD)/obj/apps/%.o: SMALL := -Os
