@@ -16,7 +16,7 @@ enum {
     MOST_ROWS = WK_FEW_ROWS, /* of A */
     AT_ONCE = 64,            /* results that are finished together */
     DISTANCE = 4096,         /* bytes */
-    PIECE = 128 << 10        /* bytes of weight in a piece of work */
+    PIECE = 1 << 20          /* bytes of weight in a piece of work: short streams are slow */
 };
 
 typedef struct {
@@ -225,7 +225,8 @@ bool WK_ISA(gemm_few_rows)(const wk_gemm *g, int threads)
         j.x = x;
     }
     int64_t row = g->k * (int64_t)wk_dtypes[g->b[0].dtype].size * (g->b[1].data ? 2 : 1);
-    int64_t grain = threads == 1 ? g->n : PIECE / row / AT_ONCE * AT_ONCE;
+    int64_t share = (g->n + threads - 1) / threads;
+    int64_t grain = wk_min_i64(share, wk_max_i64(PIECE / row / AT_ONCE, 1) * AT_ONCE);
     wk_parallel(g->n, wk_max_i64(grain, 16), pieces, &j);
     return true;
 }
