@@ -225,7 +225,7 @@ bool WK_ISA(gemm_few_rows)(const wk_gemm *g, int threads)
         j.x = x;
     }
     int64_t row = g->k * (int64_t)wk_dtypes[g->b[0].dtype].size * (g->b[1].data ? 2 : 1);
-    int64_t share = (g->n + threads - 1) / threads;
+    int64_t share = ((g->n + threads - 1) / threads + 15) / 16 * 16; /* whole groups of rows */
     int64_t grain = wk_min_i64(share, wk_max_i64(PIECE / row / AT_ONCE, 1) * AT_ONCE);
     wk_parallel(g->n, wk_max_i64(grain, 16), pieces, &j);
     return true;
