@@ -6,6 +6,7 @@
 #include <wick/tensor.h>
 
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,9 +104,20 @@ static void clean(void)
         printf("cannot remove %s\n", folder);
 }
 
+/* A test that hangs is named, and ends them all. */
+static void late(int signal)
+{
+    static const char text[] = ": still runs after WICK_TEST_LIMIT seconds\n";
+    (void)signal;
+    bool said = write(1, now->name, strlen(now->name)) > 0 && write(1, text, sizeof text - 1) > 0;
+    _exit(said ? 124 : 125);
+}
+
 static bool run_one(const test *t)
 {
+    const char *limit = getenv("WICK_TEST_LIMIT");
     now = t;
+    alarm(limit ? (unsigned)atoi(limit) : 300);
     failures = 0;
     skipped = NULL;
     snprintf(folder, sizeof folder, "/tmp/wick-test-XXXXXX");
@@ -119,6 +131,7 @@ static bool run_one(const test *t)
     test_check(wk_live_tensors() == 0, t->file, 0, "%zu tensors are still alive",
                wk_live_tensors());
     clean();
+    alarm(0);
     if (skipped)
         printf("%s: %s: skipped: %s\n", t->file, t->name, skipped);
     return failures == 0;
@@ -135,6 +148,8 @@ int main(int argc, char **argv)
     int    passed = 0, failed = 0, left_out = 0;
     bool   verbose = argc > 1 && !strcmp(argv[1], "-v");
     double slow = getenv("WICK_TEST_TIMES") ? 0.2 : 1e9;
+    signal(SIGALRM, late);
+    setvbuf(stdout, NULL, _IOLBF, 0);
     for (size_t i = 0; i < count; i++) {
         bool wanted = argc == 1 + verbose;
         for (int a = 1 + verbose; a < argc; a++)

@@ -142,7 +142,9 @@ static void wait_for_region(worker *w)
         RELAX();
     }
     pthread_mutex_lock(&team.lock);
-    atomic_store(&w->parked, true); /* before the last look at region: call() does the reverse */
+    /* Before the last look at region: call() does the reverse.  An exchange, as emulators of
+     * AArch64 are known to let a load pass a plain store, be both sequentially consistent. */
+    atomic_exchange(&w->parked, true);
     while (atomic_load(&w->region) == w->seen)
         pthread_cond_wait(&w->wake, &team.lock);
     atomic_store(&w->parked, false);

@@ -189,6 +189,29 @@ static void check_nesting(int threads)
 
 TEST(a_region_inside_a_region_is_one_thread) { each_count(check_nesting); }
 
+static void add_one(void *ctx, int thread, int threads)
+{
+    (void)thread, (void)threads;
+    atomic_fetch_add((atomic_int *)ctx, 1);
+}
+
+/* Regions that come just when a worker gives up waiting: it must not sleep through one. */
+TEST(a_worker_about_to_park_is_called)
+{
+    int before = wk_threads(), rounds = getenv("WICK_EMULATED") ? 20000 : 50000;
+    wk_set_threads(2);
+    atomic_int ran = 0, pause = 0;
+    wk_team_run(2, add_one, &ran);
+    int per_region = atomic_load(&ran);
+    for (int i = 1; i < rounds; i++) {
+        for (int k = 0; k < i % 3000; k++) /* about as long as it waits, and then less and more */
+            atomic_fetch_add_explicit(&pause, 1, memory_order_relaxed);
+        wk_team_run(2, add_one, &ran);
+    }
+    CHECK_INT(ran, rounds * per_region);
+    wk_set_threads(before);
+}
+
 static void fail_in_one(void *ctx, int thread, int threads)
 {
     if (thread == threads - 1)
