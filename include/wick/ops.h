@@ -216,6 +216,12 @@ WK_API wk_tensor *wk_cross_entropy_with(const wk_cross_entropy_args *args);
 #define wk_cross_entropy(...)                                                                      \
     wk_cross_entropy_with(&(wk_cross_entropy_args){ __VA_ARGS__, .end_ = 0 })
 
+/* ---- Convolution, pooling, resampling ------------------------------------ */
+
+/* ---- Sorting, scans, sets, drawing --------------------------------------- */
+
+/* ---- Linear algebra, Fourier, batch norms -------------------------------- */
+
 /* ---- In place: these change dst and return it; nothing is recorded ------ */
 
 WK_API wk_tensor *wk_write(wk_tensor *dst, wk_tensor *src, int axis, int64_t start);

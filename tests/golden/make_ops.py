@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Makes tests/golden/ops/ops.safetensors: what PyTorch gives for the cases of
-tests/ops/cases.def and of include/wick/unary.def and binary.def.
+tests/ops/all.def and of include/wick/unary.def and binary.def.
 
     python3 tests/golden/make_ops.py          (needs torch, safetensors)
 
@@ -33,6 +33,8 @@ INTEGER = ("bitwise_and", "bitwise_or", "bitwise_xor", "shift_left", "shift_righ
 def macros(path, names):
     """The uses of macros in a file: (name, arguments), split as the preprocessor does."""
     text = open(os.path.join(ROOT, path)).read()
+    for part in re.findall(r'^#include "(.*)"', text, flags=re.M):
+        text += open(os.path.join(ROOT, os.path.dirname(path), part)).read()
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
     for found in re.finditer(r"^(%s)\(" % "|".join(names), text, flags=re.M):
         at, depth, quoted, arguments = found.end(), 1, False, [""]
@@ -53,7 +55,7 @@ def macros(path, names):
 def cases():
     """(name, inputs, expression, range, a, b, differentiable)"""
     element = {}
-    for _, (name, inputs, *torch_) in macros("tests/ops/cases.def", ["ELEMENT"]):
+    for _, (name, inputs, *torch_) in macros("tests/ops/all.def", ["ELEMENT"]):
         element[name] = (inputs.strip('"'), ", ".join(torch_))
     for kind, args in macros("include/wick/unary.def", ["UNARY", "SCALAR", "SCALAR2"]):
         name, ints, low, high = args[:4]
@@ -77,7 +79,7 @@ def cases():
         for i, (spec, d) in enumerate(inputs):
             yield "%s.%d" % (name, i), spec, torch_, None, 0.0, 0.0, d
     op, number, gradient = None, 0, "NO"
-    for kind, args in macros("tests/ops/cases.def", ["OPERATION", "CASE", "PLAIN", "WIDE"]):
+    for kind, args in macros("tests/ops/all.def", ["OPERATION", "CASE", "PLAIN", "WIDE"]):
         if kind == "OPERATION":
             op, number, gradient = args[0], 0, args[1]
         elif kind == "CASE":

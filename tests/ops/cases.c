@@ -32,22 +32,22 @@ static wk_tensor *sines(wk_tensor *x, int64_t half) { return wk_sin(angles(x, ha
 
 /* ---- The table ---------------------------------------------------------- */
 
-#define PASTE(a, b)  a##b
-#define PASTE2(a, b) PASTE(a, b)
+#define PASTE(a, b, c)  a##b##c
+#define PASTE3(a, b, c) PASTE(a, b, c)
 
 #define HEADING(...)
 #define ELEMENTWISE(...)
 #define ELEMENT(...)
 #define OPERATION(...)
 #define CASE(inputs, wick, ...)                                                                    \
-    static wk_tensor *PASTE2(run_, __LINE__)(wk_tensor * *x)                                       \
+    static wk_tensor *PASTE3(run_, PART, __LINE__)(wk_tensor * *x)                                 \
     {                                                                                              \
         (void)x;                                                                                   \
         return wick;                                                                               \
     }
 #define PLAIN(inputs, wick) CASE(inputs, wick, )
 #define WIDE(inputs, wick)  CASE(inputs, wick, )
-#include "cases.def"
+#include "all.def"
 
 #define KEEP    TWICE
 #define FLOAT   TWICE
@@ -88,12 +88,12 @@ static const op_row rows[] = {
     { .kind = kind_,                                                                               \
       .inputs = inputs_,                                                                           \
       .wick = wick_,                                                                               \
-      .run = PASTE2(run_, __LINE__),                                                               \
+      .run = PASTE3(run_, PART, __LINE__),                                                         \
       .torch = torch_ },
 #define CASE(inputs, wick, ...) ROW(ROW_CASE, inputs, #wick, #__VA_ARGS__)
 #define PLAIN(inputs, wick)     ROW(ROW_PLAIN, inputs, #wick, NULL)
 #define WIDE(inputs, wick)      ROW(ROW_WIDE, inputs, #wick, NULL)
-#include "cases.def"
+#include "all.def"
 };
 
 enum { ROWS = sizeof rows / sizeof rows[0] };
