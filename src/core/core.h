@@ -211,6 +211,9 @@ enum {
 /* An operation.  infer() checks the operands and sets shape and dtype; compute() is
  * the portable kernel, which backends override; backward() turns the gradient of the
  * result into those of the operands, written in public operations. */
+/* Rows of n elements, all in the computing type and dense. */
+typedef void (*wk_row_fn)(const wk_call *c, int64_t n, void *out, void *const *in);
+
 struct wk_op {
     const char *name;
     int         id;
@@ -221,6 +224,10 @@ struct wk_op {
     bool (*infer)(wk_call *c);
     bool (*compute)(const wk_call *c); /* false only after an error */
     void (*backward)(const wk_call *c, wk_tensor *dy, wk_tensor **dx);
+
+    /* Of functions element by element, named here so that a program has only those it uses. */
+    wk_row_fn    row, integer_row; /* in doubles; in integers, where those are kept */
+    const wk_op *derivative;
 };
 
 /* A backend's kernel.  run() may decline by returning false without an error. */
@@ -318,9 +325,6 @@ wk_cache *wk_cache_new(void);
 void      wk_cache_free(wk_device *d);
 
 /* ---- The element-wise engine (loop.c) ----------------------------------- */
-
-/* Rows of n elements, all in the computing type and dense. */
-typedef void (*wk_row_fn)(const wk_call *c, int64_t n, void *out, void *const *in);
 
 /* Feed every row of the broadcast operands through fn, on all threads. */
 bool wk_loop(const wk_call *c, wk_as as, wk_row_fn fn);

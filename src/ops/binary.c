@@ -105,30 +105,11 @@ static inline int64_t shift_right(int64_t a, int64_t b)
 #undef floordiv
 #undef pow
 
-static const wk_row_fn rows[WK_OP_COUNT] = {
-#define BINARY(name, ints, ...) ints##_ENTRY(name)
-#define KEEP_ENTRY(name)        [WK_OP_##name] = name##_row,
-#define FLOAT_ENTRY(name)       [WK_OP_##name] = name##_row,
-#define TRUTH_ENTRY(name)       [WK_OP_##name] = name##_row,
-#define INTEGER_ENTRY(name)
-#include <wick/binary.def>
-};
-
-static const wk_row_fn integer_rows[WK_OP_COUNT] = {
-#define BINARY(name, ints, ...)  ints##_INTEGER_ENTRY(name)
-#define KEEP_INTEGER_ENTRY(name) [WK_OP_##name] = name##_integer_row,
-#define FLOAT_INTEGER_ENTRY(name)
-#define TRUTH_INTEGER_ENTRY(name)   [WK_OP_##name] = name##_integer_row,
-#define INTEGER_INTEGER_ENTRY(name) [WK_OP_##name] = name##_integer_row,
-#include <wick/binary.def>
-};
-
 static bool compute(const wk_call *c)
 {
     bool floats = wk_dtypes[c->in[0]->dtype].is_float || wk_dtypes[c->in[1]->dtype].is_float ||
-                  !integer_rows[c->op->id];
-    return floats ? wk_loop(c, WK_AS_F64, rows[c->op->id])
-                  : wk_loop(c, WK_AS_I64, integer_rows[c->op->id]);
+                  !c->op->integer_row;
+    return floats ? wk_loop(c, WK_AS_F64, c->op->row) : wk_loop(c, WK_AS_I64, c->op->integer_row);
 }
 
 /* ---- Shape rules -------------------------------------------------------- */
@@ -199,10 +180,19 @@ static wk_tensor *pow_db(wk_tensor *a, wk_tensor *b, wk_tensor *y, wk_tensor *dy
 
 /* ---- Operations --------------------------------------------------------- */
 
-#define KEEP_INFER    infer_keep
-#define FLOAT_INFER   infer_float
-#define TRUTH_INFER   infer_truth
-#define INTEGER_INFER infer_integer
+static wk_tensor *run(const wk_op *op, wk_tensor *a, wk_tensor *b)
+{
+    return wk_run(&(wk_call){ .op = op, WK_IN(a, b) });
+}
+
+#define KEEP_INFER         infer_keep
+#define FLOAT_INFER        infer_float
+#define TRUTH_INFER        infer_truth
+#define INTEGER_INFER      infer_integer
+#define KEEP_ROWS(name)    .row = name##_row, .integer_row = name##_integer_row
+#define FLOAT_ROWS(name)   .row = name##_row
+#define TRUTH_ROWS(name)   KEEP_ROWS(name)
+#define INTEGER_ROWS(name) .integer_row = name##_integer_row
 
 #define BINARY(name_, ints, value, da, db)                                                         \
     static void name_##_backward(const wk_call *c, wk_tensor *dy, wk_tensor **dx)                  \
@@ -212,14 +202,13 @@ static wk_tensor *pow_db(wk_tensor *a, wk_tensor *b, wk_tensor *y, wk_tensor *dy
         dx[0] = wk_wants_grad(a) ? da : NULL;                                                      \
         dx[1] = wk_wants_grad(b) ? db : NULL;                                                      \
     }                                                                                              \
-    const wk_op wk_op_##name_ = {                                                                  \
-        .name = #name_,                                                                            \
-        .id = WK_OP_##name_,                                                                       \
-        .required = 2,                                                                             \
-        .strided = WK_ALL_OPERANDS,                                                                \
-        .infer = ints##_INFER,                                                                     \
-        .compute = compute,                                                                        \
-        .backward = name_##_backward,                                                              \
-    };                                                                                             \
-    wk_tensor *wk_##name_(wk_tensor *a, wk_tensor *b) { return WK_RUN(name_, WK_IN(a, b)); }
+    const wk_op wk_op_##name_ = { .name = #name_,                                                  \
+                                  .id = WK_OP_##name_,                                             \
+                                  .required = 2,                                                   \
+                                  .strided = WK_ALL_OPERANDS,                                      \
+                                  .infer = ints##_INFER,                                           \
+                                  .compute = compute,                                              \
+                                  .backward = name_##_backward,                                    \
+                                  ints##_ROWS(name_) };                                            \
+    wk_tensor  *wk_##name_(wk_tensor *a, wk_tensor *b) { return run(&wk_op_##name_, a, b); }
 #include <wick/binary.def>

@@ -83,30 +83,10 @@ static inline T ncdf(T x) { return 0.5 * erfc(-0.7071067811865476 * x); }
 #define SCALAR2(name, ints, low, high, a, b, f, d1, d2) UNARY(name, ints, low, high, f, d1, d2)
 #include <wick/unary.def>
 
-static const wk_row_fn integer_rows[WK_OP_COUNT] = {
-#define UNARY(name, ints, ...) ints##_ENTRY(name)
-#define KEEP_ENTRY(name)       [WK_OP_##name] = name##_integer_row,
-#define FLOAT_ENTRY(name)
-#define TRUTH_ENTRY(name)
-#define SCALAR(name, ints, ...)  UNARY(name, ints, )
-#define SCALAR2(name, ints, ...) UNARY(name, ints, )
-#include <wick/unary.def>
-};
-
-static const wk_row_fn rows[WK_OP_COUNT] = {
-#define UNARY(name, ...)                                                                           \
-    [WK_OP_##name] = name##_row, [WK_OP_##name##_d1] = name##_d1_row,                              \
-    [WK_OP_##name##_d2] = name##_d2_row,
-#define SCALAR(name, ...)  UNARY(name, )
-#define SCALAR2(name, ...) UNARY(name, )
-#include <wick/unary.def>
-};
-
 static bool compute(const wk_call *c)
 {
-    bool integers = !wk_dtypes[c->dtype].is_float && integer_rows[c->op->id];
-    return integers ? wk_loop(c, WK_AS_I64, integer_rows[c->op->id])
-                    : wk_loop(c, WK_AS_F64, rows[c->op->id]);
+    bool integers = !wk_dtypes[c->dtype].is_float && c->op->integer_row;
+    return integers ? wk_loop(c, WK_AS_I64, c->op->integer_row) : wk_loop(c, WK_AS_F64, c->op->row);
 }
 
 /* ---- Shape rules -------------------------------------------------------- */
@@ -136,51 +116,63 @@ static bool infer_truth(wk_call *c)
     return true;
 }
 
+/* ---- Gradients ---------------------------------------------------------- */
+
+static wk_tensor *derived(const wk_call *c, const wk_op *op, wk_tensor *y, wk_tensor *t)
+{
+    return wk_run(&(wk_call){ .op = op, WK_IN(c->in[0], y, t), .opt = c->opt });
+}
+
+static void backward(const wk_call *c, wk_tensor *dy, wk_tensor **dx)
+{
+    dx[0] = derived(c, c->op->derivative, c->out, dy);
+}
+
+static void backward_d1(const wk_call *c, wk_tensor *g, wk_tensor **dx)
+{
+    wk_tensor *y = c->in[1], *dy = c->in[2];
+    if (wk_wants_grad(c->in[0]))
+        dx[0] = derived(c, c->op->derivative, y, wk_mul(g, dy));
+    if (wk_wants_grad(dy))
+        dx[2] = derived(c, c->op, y, g);
+}
+
 /* ---- Operations --------------------------------------------------------- */
 
-#define OPERATION(name_, ints, required_, infer_, backward_)                                       \
-    const wk_op wk_op_##name_ = {                                                                  \
-        .name = #name_,                                                                            \
-        .id = WK_OP_##name_,                                                                       \
-        .required = required_,                                                                     \
-        .strided = WK_ALL_OPERANDS,                                                                \
-        .infer = infer_,                                                                           \
-        .compute = compute,                                                                        \
-        .backward = backward_,                                                                     \
-    };
+#define OPERATION(name_, ints, required_, infer_, backward_, ...)                                  \
+    const wk_op wk_op_##name_ = { .name = #name_,                                                  \
+                                  .id = WK_OP_##name_,                                             \
+                                  .required = required_,                                           \
+                                  .strided = WK_ALL_OPERANDS,                                      \
+                                  .infer = infer_,                                                 \
+                                  .compute = compute,                                              \
+                                  .backward = backward_,                                           \
+                                  .row = name_##_row,                                              \
+                                  __VA_ARGS__ };
+#define KEEP_ROW(name) .integer_row = name##_integer_row,
+#define FLOAT_ROW(name)
+#define TRUTH_ROW(name)
 #define KEEP_INFER  infer_keep
 #define FLOAT_INFER infer_float
 #define TRUTH_INFER infer_truth
 
 #define UNARY(name, ints, ...)                                                                     \
-    static void name##_backward(const wk_call *c, wk_tensor *dy, wk_tensor **dx)                   \
-    {                                                                                              \
-        dx[0] = WK_RUN(name##_d1, WK_IN(c->in[0], c->out, dy), .opt = c->opt);                     \
-    }                                                                                              \
-    static void name##_d1_backward(const wk_call *c, wk_tensor *g, wk_tensor **dx)                 \
-    {                                                                                              \
-        wk_tensor *x = c->in[0], *y = c->in[1], *dy = c->in[2];                                    \
-        dx[0] = wk_wants_grad(x) ? WK_RUN(name##_d2, WK_IN(x, y, wk_mul(g, dy)), .opt = c->opt)    \
-                                 : NULL;                                                           \
-        dx[2] = wk_wants_grad(dy) ? WK_RUN(name##_d1, WK_IN(x, y, g), .opt = c->opt) : NULL;       \
-    }                                                                                              \
-    OPERATION(name, ints, 1, ints##_INFER, name##_backward)                                        \
-    OPERATION(name##_d1, ints, 3, infer_float, name##_d1_backward)                                 \
-    OPERATION(name##_d2, ints, 3, infer_float, NULL)
+    OPERATION(name, ints, 1, ints##_INFER, backward,                                               \
+              ints##_ROW(name).derivative = &wk_op_##name##_d1)                                    \
+    OPERATION(name##_d1, ints, 3, infer_float, backward_d1, .derivative = &wk_op_##name##_d2)      \
+    OPERATION(name##_d2, ints, 3, infer_float, NULL, .derivative = NULL)
 #define SCALAR(name, ints, ...)  UNARY(name, ints, )
 #define SCALAR2(name, ints, ...) UNARY(name, ints, )
 #include <wick/unary.def>
 
-#define UNARY(name, ...)                                                                           \
-    wk_tensor *wk_##name(wk_tensor *x) { return WK_RUN(name, WK_IN(x)); }
-#define SCALAR(name, ...)                                                                          \
-    wk_tensor *wk_##name(wk_tensor *x, double a)                                                   \
-    {                                                                                              \
-        return WK_RUN(name, WK_IN(x), .opt.number = { a });                                        \
-    }
-#define SCALAR2(name, ...)                                                                         \
-    wk_tensor *wk_##name(wk_tensor *x, double a, double b)                                         \
-    {                                                                                              \
-        return WK_RUN(name, WK_IN(x), .opt.number = { a, b });                                     \
-    }
+static wk_tensor *run(const wk_op *op, wk_tensor *x, double a, double b)
+{
+    return wk_run(&(wk_call){ .op = op, WK_IN(x), .opt.number = { a, b } });
+}
+
+#define FUNCTION(name, a, b, ...)                                                                  \
+    wk_tensor *wk_##name(__VA_ARGS__) { return run(&wk_op_##name, x, a, b); }
+#define UNARY(name, ...)   FUNCTION(name, 0, 0, wk_tensor *x)
+#define SCALAR(name, ...)  FUNCTION(name, a, 0, wk_tensor *x, double a)
+#define SCALAR2(name, ...) FUNCTION(name, a, b, wk_tensor *x, double a, double b)
 #include <wick/unary.def>

@@ -5,7 +5,8 @@
  * Each thread reads rows of the weight one after another as a single stream, which is what
  * memory likes best, and meets each element with all rows of A.  Sums across lanes wait
  * until there are as many rows as lanes.  Intel's cores gain a fifth or more by asking
- * early for what lies DISTANCE ahead; AMD's lose as much by it. */
+ * early for what lies DISTANCE ahead; AMD's lose as much by it.  A long row of A does not
+ * stay in the nearest cache: then four rows of the weight share each element of it. */
 #include "matrix.h"
 
 #include "../simd.h"
@@ -15,6 +16,7 @@
 enum {
     MOST_ROWS = WK_FEW_ROWS, /* of A */
     AT_ONCE = 64,            /* results that are finished together */
+    LONG = 4096,             /* elements of a row of A */
     DISTANCE = 4096,         /* bytes */
     PIECE = 1 << 20          /* bytes of weight in a piece of work: short streams are slow */
 };
@@ -136,15 +138,16 @@ static __attribute__((noinline)) void add_lanes(int m, vf *parts, float *sums)
     }
 }
 
-/* The sums of count rows of the weight with m rows of x, at [i * AT_ONCE + r]. */
-INLINE void block(int m, wk_dtype dtype, const char *w, int64_t w_row, int64_t count, const job *j,
-                  float *sums)
+/* The sums of count rows of the weight, so many at a time, with m rows of x, at
+ * [i * AT_ONCE + r]. */
+INLINE void block(int rows, int m, wk_dtype dtype, const char *w, int64_t w_row, int64_t count,
+                  const job *j, float *sums)
 {
     vf parts[MOST_ROWS * VF];
     for (int64_t r = 0; r < count; r += VF) {
         int64_t n = wk_min_i64(VF, count - r), i = 0;
-        for (; i + ROWS(m) <= n; i += ROWS(m))
-            dots(ROWS(m), m, dtype, w + (r + i) * w_row, w_row, j, parts + i);
+        for (; i + rows <= n; i += rows)
+            dots(rows, m, dtype, w + (r + i) * w_row, w_row, j, parts + i);
         if (i < n) {
             for (int l = 0; l < m; l++)
                 memset(parts + l * VF + i, 0, (size_t)(n - i) * sizeof *parts);
@@ -156,23 +159,26 @@ INLINE void block(int m, wk_dtype dtype, const char *w, int64_t w_row, int64_t c
 
 typedef void (*block_fn)(const char *w, int64_t w_row, int64_t count, const job *j, float *sums);
 
-#define BLOCK(m, name, dtype)                                                                      \
-    static void block_##m##_##name(const char *w, int64_t w_row, int64_t count, const job *j,      \
-                                   float *sums)                                                    \
+#define BLOCK(m, rows, label, name, dtype)                                                         \
+    static void block_##label##_##name(const char *w, int64_t w_row, int64_t count, const job *j,  \
+                                       float *sums)                                                \
     {                                                                                              \
-        block(m, dtype, w, w_row, count, j, sums);                                                 \
+        block(rows, m, dtype, w, w_row, count, j, sums);                                           \
     }
-#define BLOCKS(m) BLOCK(m, f32, WK_F32) BLOCK(m, bf16, WK_BF16) BLOCK(m, f16, WK_F16)
+#define BLOCKS(m, rows, label)                                                                     \
+    BLOCK(m, rows, label, f32, WK_F32)                                                             \
+    BLOCK(m, rows, label, bf16, WK_BF16) BLOCK(m, rows, label, f16, WK_F16)
 #define NAMES(m)                                                                                   \
     {                                                                                              \
         block_##m##_f32, block_##m##_bf16, block_##m##_f16                                         \
     }
-BLOCKS(1)
-BLOCKS(2)
-BLOCKS(4)
-BLOCKS(8)
+BLOCKS(1, 1, 1)
+BLOCKS(1, 4, long)
+BLOCKS(2, ROWS(2), 2)
+BLOCKS(4, ROWS(4), 4)
+BLOCKS(8, ROWS(8), 8)
 
-static const block_fn blocks[][3] = { NAMES(1), NAMES(2), NAMES(4), NAMES(8) };
+static const block_fn blocks[][3] = { NAMES(1), NAMES(2), NAMES(4), NAMES(8), NAMES(long) };
 
 /* Rows of zeros make up the next power of two: which one? */
 static int power(int64_t m) { return m <= 1 ? 0 : m <= 2 ? 1 : m <= 4 ? 2 : 3; }
@@ -185,8 +191,9 @@ static void pieces(void *ctx, int64_t begin, int64_t end)
     const wk_gemm *g = j->g;
     wk_dtype       dtype = g->b[0].dtype;
     int64_t        size = (int64_t)wk_dtypes[dtype].size, w_row = g->b[0].row * size;
-    block_fn       fn = blocks[power(g->m)][dtype == WK_F32 ? 0 : dtype == WK_BF16 ? 1 : 2];
-    float          sums[2][MOST_ROWS * AT_ONCE + VF];
+    bool           is_long = g->m == 1 && g->k > LONG;
+    block_fn fn = blocks[is_long ? 4 : power(g->m)][dtype == WK_F32 ? 0 : dtype == WK_BF16 ? 1 : 2];
+    float    sums[2][MOST_ROWS * AT_ONCE + VF];
     for (int64_t at = begin; at < end; at += AT_ONCE) {
         int64_t n = wk_min_i64(AT_ONCE, end - at);
         int     sides = g->b[1].data ? 2 : 1;
