@@ -3,11 +3,12 @@
  *
  *   build/bench/gemm [case ...]      e.g. matmul:f32:512x512x512 linear:bf16:1x4096x4096
  *
- * A case is operation, dtype and m x n x k.  Operations: matmul, linear (weight [n, k]),
- * glu (two such weights); "bmm" is matmul of 12 pairs at once.  A dtype like f32*bf16 is
- * that of x and that of the weight.  With few rows the weights alternate so that they come
- * from memory, as when a model decodes, and GB/s is what is read of them.  Medians of 15
- * samples; bench/peers_gemm.py takes the same arguments. */
+ * A case is operation, dtype and m x n x k.  Operations: matmul, linear (weight [n, k], as
+ * wk_pack() leaves it, as in models), loose (the same as in its file), glu (two such weights);
+ * "bmm" is matmul of 12 pairs at once.  A dtype like f32*bf16 is that of x and that of the weight.
+ * With few rows the weights alternate so that they come from memory, as when a model decodes, and
+ * GB/s is what is read of them.  Medians of 15 samples; bench/peers_gemm.py takes the same
+ * arguments. */
 #include <wick/wick.h>
 
 #include <stdio.h>
@@ -69,7 +70,7 @@ static bool parse(job *j, const char *text)
 static wk_tensor *run(job *j, long turn)
 {
     wk_tensor *w = j->weight[turn % j->weights];
-    if (!strcmp(j->op, "linear"))
+    if (!strcmp(j->op, "linear") || !strcmp(j->op, "loose"))
         return wk_linear(j->input, (wk_layer){ w, NULL });
     if (!strcmp(j->op, "glu"))
         return wk_linear_glu(j->input, (wk_layer){ w, NULL },
@@ -79,7 +80,8 @@ static wk_tensor *run(job *j, long turn)
 
 static void prepare(job *j)
 {
-    bool     rows = !strcmp(j->op, "linear") || !strcmp(j->op, "glu");
+    bool     packs = !strcmp(j->op, "linear") || !strcmp(j->op, "glu");
+    bool     rows = packs || !strcmp(j->op, "loose");
     wk_dtype x = wk_dtype_find(j->x), w = wk_dtype_find(j->w);
     double   bytes = (double)j->n * (double)j->k * (double)wk_dtype_size(w);
     if (j->m <= FEW_ROWS)
@@ -95,8 +97,9 @@ static void prepare(job *j)
     }
     j->input = wk_randn_of(x, WK_SHAPE(j->m, j->k));
     for (int i = 0; i < j->weights; i++)
-        j->weight[i] =
-            rows ? wk_randn_of(w, WK_SHAPE(j->n, j->k)) : wk_randn_of(w, WK_SHAPE(j->k, j->n));
+        j->weight[i] = packs  ? wk_pack(wk_randn_of(w, WK_SHAPE(j->n, j->k)))
+                       : rows ? wk_randn_of(w, WK_SHAPE(j->n, j->k))
+                              : wk_randn_of(w, WK_SHAPE(j->k, j->n));
 }
 
 /* Seconds of one product. */

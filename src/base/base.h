@@ -179,6 +179,7 @@ typedef struct { /* a whole file, mapped; changes to data stay private */
 wk_file *wk_file_open(const char *path);
 wk_file *wk_file_retain(wk_file *f);
 void     wk_file_release(wk_file *f);
+void     wk_file_unread(const void *data, size_t bytes); /* they need not be in memory for now */
 
 bool  wk_path_is_file(const char *path);
 bool  wk_path_is_folder(const char *path);

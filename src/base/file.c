@@ -73,6 +73,14 @@ void wk_file_release(wk_file *f)
     wk_free(f);
 }
 
+void wk_file_unread(const void *data, size_t bytes)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)data;
+    uintptr_t from = (at + page - 1) / page * page, to = (at + bytes) / page * page;
+    if (to > from)
+        madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 /* ---- Paths -------------------------------------------------------------- */
 
 static bool has_mode(const char *path, mode_t mode)

@@ -136,6 +136,8 @@ static const wk_kernel *kernel(wk_device *d, int op)
     return k->run ? k : &wk_cpu_shared[op];
 }
 
+static wk_tensor *pack(wk_tensor *weight) { return current->pack ? current->pack(weight) : weight; }
+
 static const char *detail(const wk_device *d)
 {
     (void)d;
@@ -165,6 +167,7 @@ const wk_backend wk_cpu_backend = {
     .download = download,
     .sync = sync_cpu,
     .kernel = kernel,
+    .pack = pack,
     .detail = detail,
     .options = options,
 };

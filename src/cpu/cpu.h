@@ -17,9 +17,16 @@ typedef struct {
 
     /* The product on up to so many threads.  Uses the calling thread's scratch memory. */
     void (*gemm)(const wk_gemm *g, int threads);
+
+    wk_tensor *(*pack)(wk_tensor *weight); /* see wk_pack(); NULL: as it is */
+    const wk_few_fn *few;                  /* with 1, 2, 4, 8 rows and such a weight */
 } wk_cpu_isa;
 
 extern const wk_cpu_isa wk_cpu_base, wk_cpu_avx2, wk_cpu_avx512, wk_cpu_avx512bf16, wk_cpu_amx;
+
+/* Panels of bf16: x86/panels_bf16.c. */
+wk_tensor             *wk_panels_pack(wk_tensor *weight);
+extern const wk_few_fn wk_panels_few[4];
 
 const wk_cpu_isa *wk_cpu_current(void);                           /* the one in use */
 int               wk_cpu_list(const wk_cpu_isa **isas, int room); /* those this processor has */

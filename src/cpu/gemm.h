@@ -80,6 +80,25 @@ typedef struct {
     wk_mat           out;     /* [m, n], col is 1 */
 } wk_gemm;
 
+/* A product with few rows of A. */
+typedef struct {
+    const wk_gemm *g;
+    const void    *x; /* [m][x_row]: A, m filled up with zeros to a power of two; in f32, or
+                         for panels in bf16 and each row filled up like theirs */
+    int64_t        x_row;
+    bool           ask; /* early for what is to come */
+} wk_few_rows;
+
+enum {
+    WK_AT_ONCE = 64,   /* results that are finished together */
+    WK_DISTANCE = 4096 /* bytes to ask ahead */
+};
+
+/* The sums of count rows of the weight, w_row bytes apart, with each row i of x, at
+ * sums[i * WK_AT_ONCE].  There is room for multiples of 16. */
+typedef void (*wk_few_fn)(const char *w, int64_t w_row, int64_t count, const wk_few_rows *j,
+                          float *sums);
+
 /* Row i, column p of x. */
 static inline wk_mat wk_mat_at(wk_mat x, int64_t i, int64_t p)
 {

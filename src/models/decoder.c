@@ -165,8 +165,8 @@ static bool make_weights(wk_decoder *d, wk_vars vars, bool train)
     wk_progress_end(&progress);
     d->norm = norm_at(vars, n->norm, c->width);
     if (c->tied) {
-        wk_layer head = linear_at(vars, n->embed, c->width, c->vocab, train);
-        d->embed = d->head.weight = head.weight;
+        wk_layer head = linear_at(vars, n->embed, c->width, c->vocab, true);
+        d->embed = d->head.weight = head.weight; /* whose rows are read: not packed */
     } else {
         d->head = linear_at(vars, n->head, c->width, c->vocab, train);
     }

@@ -269,6 +269,11 @@ static bool try_linear(const wk_cpu_isa *isa, const wk_engine *e)
         wk_tensor *alone = wk_linear(x, p);
         CHECK(!memcmp(wk_data(once), wk_data(alone), (size_t)wk_count(once) * wk_dtype_size(dx)));
         wk_set_threads(3);
+        wk_layer packed = { wk_pack(w), b }, packed2 = { wk_pack(u), b };
+        check_close(wk_linear(x, packed), wk_linear(f64(x), p64), in, "linear, packed");
+        if (dx == WK_F32)
+            check_close(wk_linear_glu(x, packed, packed2, WK_ACT_RELU),
+                        wk_linear_glu(f64(x), p64, q64, WK_ACT_RELU), in * in * 4, "glu, packed");
         if (dx == WK_F32) /* the sizes of products of sums are another matter */
             check_close(wk_linear_glu(x, p, q, WK_ACT_RELU),
                         wk_linear_glu(f64(x), p64, q64, WK_ACT_RELU), in * in * 4, "linear_glu");
@@ -278,6 +283,42 @@ static bool try_linear(const wk_cpu_isa *isa, const wk_engine *e)
 }
 
 TEST(linear_of_few_and_many_rows) { each_engine(try_linear); }
+
+/* Packed by the best instruction set, multiplied by another one. */
+static wk_tensor *loose, *packed;
+
+static bool try_packed(const wk_cpu_isa *isa, const wk_engine *e)
+{
+    (void)e;
+    for (int64_t rows = 1; rows <= 40; rows += 3) {
+        wk_scope   s = wk_mark();
+        wk_tensor *x = values(WK_F32, WK_SHAPE(rows, wk_dim(loose, 1)));
+        wk_tensor *y = wk_linear(f64(x), (wk_layer){ f64(loose), NULL });
+        check_close(wk_linear(x, (wk_layer){ packed, NULL }), y, wk_dim(loose, 1), isa->name);
+        wk_sweep(s);
+    }
+    return wk_ok();
+}
+
+TEST(packed_weights)
+{
+    static const int64_t shapes[][2] = { { 1, 1 },   { 16, 32 }, { 17, 33 },
+                                         { 50, 31 }, { 64, 64 }, { 333, 129 } };
+    for (size_t i = 0; i < WK_COUNT(shapes); i++) {
+        wk_scope s = wk_mark();
+        loose = values(WK_BF16, WK_SHAPE(shapes[i][0], shapes[i][1]));
+        packed = wk_pack(loose);
+        wk_tensor *back = packed ? wk_copy(packed) : NULL, *picked = wk_narrow(packed, 0, 0, 1);
+        if (CHECK(back && picked)) {
+            size_t bytes = (size_t)wk_count(loose) * 2;
+            CHECK(!memcmp(wk_data(back), wk_data(loose), bytes));
+            CHECK(!memcmp(wk_data(picked), wk_data(loose), (size_t)wk_dim(loose, 1) * 2));
+            CHECK(wk_pack(packed) == packed);
+            each_engine(try_packed);
+        }
+        wk_sweep(s);
+    }
+}
 
 static bool try_matmul(const wk_cpu_isa *isa, const wk_engine *e)
 {

@@ -5,7 +5,7 @@
  * Each thread reads rows of the weight one after another as a single stream, which is what
  * memory likes best, and meets each element with all rows of A.  Sums across lanes wait
  * until there are as many rows as lanes.  Intel's cores gain a fifth or more by asking
- * early for what lies DISTANCE ahead; AMD's lose as much by it.  A long row of A does not
+ * early for what lies WK_DISTANCE ahead; AMD's lose as much by it.  A long row of A does not
  * stay in the nearest cache: then four rows of the weight share each element of it. */
 #include "matrix.h"
 
@@ -15,18 +15,9 @@
 
 enum {
     MOST_ROWS = WK_FEW_ROWS, /* of A */
-    AT_ONCE = 64,            /* results that are finished together */
     LONG = 4096,             /* elements of a row of A */
-    DISTANCE = 4096,         /* bytes */
     PIECE = 1 << 20          /* bytes of weight in a piece of work: short streams are slow */
 };
-
-typedef struct {
-    const wk_gemm *g;
-    const float   *x; /* [m, k] */
-    int64_t        x_row;
-    bool           ask; /* early */
-} job;
 
 /* ---- Rows of a weight --------------------------------------------------- */
 
@@ -56,7 +47,8 @@ enum { SUMS = 8 };
 
 /* What the loop below leaves: rows and ends of rows that do not fill it, from element p on. */
 static __attribute__((noinline)) void rest(int64_t rows, int m, wk_dtype dtype, const char *w,
-                                           int64_t w_row, const job *j, int64_t p, vf *parts)
+                                           int64_t w_row, const wk_few_rows *j, int64_t p,
+                                           vf *parts)
 {
     const int64_t size = (int64_t)wk_dtypes[dtype].size, k = j->g->k;
     for (; p < k; p += VF)
@@ -64,7 +56,7 @@ static __attribute__((noinline)) void rest(int64_t rows, int m, wk_dtype dtype, 
             int64_t n = wk_min_i64(VF, k - p);
             vf      y = load_rest(w + r * w_row + p * size, dtype, n);
             for (int i = 0; i < m; i++) {
-                vf z = vload_part(j->x + i * j->x_row + p, n);
+                vf z = vload_part((const float *)j->x + i * j->x_row + p, n);
                 parts[i * VF + r] = vfma(z, y, parts[i * VF + r]);
             }
         }
@@ -72,8 +64,8 @@ static __attribute__((noinline)) void rest(int64_t rows, int m, wk_dtype dtype, 
 
 /* parts[i * VF + r]: the products of row r of the weight with row i of x, one sum in each
  * lane. */
-INLINE void dots(int rows, int m, wk_dtype dtype, const char *w, int64_t w_row, const job *j,
-                 vf *parts)
+INLINE void dots(int rows, int m, wk_dtype dtype, const char *w, int64_t w_row,
+                 const wk_few_rows *j, vf *parts)
 {
     const float  *x = j->x;
     const int64_t x_row = j->x_row, k = j->g->k;
@@ -89,7 +81,7 @@ INLINE void dots(int rows, int m, wk_dtype dtype, const char *w, int64_t w_row, 
     vf more[4] = { vset(0), vset(0), vset(0), vset(0) }; /* sums of one row */
     for (; p < whole; p += step) {
         /* near its end a row's prefetch goes on in the row that follows in turn */
-        int64_t ahead = DISTANCE + (p * size + DISTANCE >= w_row ? (rows - 1) * w_row : 0);
+        int64_t ahead = WK_DISTANCE + (p * size + WK_DISTANCE >= w_row ? (rows - 1) * w_row : 0);
         if (rows > 1 || j->ask)
 #pragma GCC unroll 4
             for (int r = 0; r < rows; r++)
@@ -134,14 +126,14 @@ static __attribute__((noinline)) void add_lanes(int m, vf *parts, float *sums)
         for (int half = VF / 2; half; half /= 2)
             for (int l = 0; l < half; l++)
                 v[l] += v[l + half];
-        vstore(sums + i * AT_ONCE, v[0]);
+        vstore(sums + i * WK_AT_ONCE, v[0]);
     }
 }
 
 /* The sums of count rows of the weight, so many at a time, with m rows of x, at
- * [i * AT_ONCE + r]. */
+ * [i * WK_AT_ONCE + r]. */
 INLINE void block(int rows, int m, wk_dtype dtype, const char *w, int64_t w_row, int64_t count,
-                  const job *j, float *sums)
+                  const wk_few_rows *j, float *sums)
 {
     vf parts[MOST_ROWS * VF];
     for (int64_t r = 0; r < count; r += VF) {
@@ -157,11 +149,9 @@ INLINE void block(int rows, int m, wk_dtype dtype, const char *w, int64_t w_row,
     }
 }
 
-typedef void (*block_fn)(const char *w, int64_t w_row, int64_t count, const job *j, float *sums);
-
 #define BLOCK(m, rows, label, name, dtype)                                                         \
-    static void block_##label##_##name(const char *w, int64_t w_row, int64_t count, const job *j,  \
-                                       float *sums)                                                \
+    static void block_##label##_##name(const char *w, int64_t w_row, int64_t count,                \
+                                       const wk_few_rows *j, float *sums)                          \
     {                                                                                              \
         block(rows, m, dtype, w, w_row, count, j, sums);                                           \
     }
@@ -178,62 +168,86 @@ BLOCKS(2, ROWS(2), 2)
 BLOCKS(4, ROWS(4), 4)
 BLOCKS(8, ROWS(8), 8)
 
-static const block_fn blocks[][3] = { NAMES(1), NAMES(2), NAMES(4), NAMES(8), NAMES(long) };
+static const wk_few_fn blocks[][3] = { NAMES(1), NAMES(2), NAMES(4), NAMES(8), NAMES(long) };
 
 /* Rows of zeros make up the next power of two: which one? */
 static int power(int64_t m) { return m <= 1 ? 0 : m <= 2 ? 1 : m <= 4 ? 2 : 3; }
 
 /* ---- Pieces ------------------------------------------------------------- */
 
+typedef struct {
+    wk_few_rows j;
+    wk_few_fn   fn;
+} work;
+
 static void pieces(void *ctx, int64_t begin, int64_t end)
 {
-    const job     *j = ctx;
-    const wk_gemm *g = j->g;
-    wk_dtype       dtype = g->b[0].dtype;
-    int64_t        size = (int64_t)wk_dtypes[dtype].size, w_row = g->b[0].row * size;
-    bool           is_long = g->m == 1 && g->k > LONG;
-    block_fn fn = blocks[is_long ? 4 : power(g->m)][dtype == WK_F32 ? 0 : dtype == WK_BF16 ? 1 : 2];
-    float    sums[2][MOST_ROWS * AT_ONCE + VF];
-    for (int64_t at = begin; at < end; at += AT_ONCE) {
-        int64_t n = wk_min_i64(AT_ONCE, end - at);
+    const work    *w = ctx;
+    const wk_gemm *g = w->j.g;
+    int64_t        w_row = g->b[0].row * (int64_t)wk_dtypes[g->b[0].dtype].size;
+    float          sums[2][MOST_ROWS * WK_AT_ONCE + VF];
+    for (int64_t at = begin; at < end; at += WK_AT_ONCE) {
+        int64_t n = wk_min_i64(WK_AT_ONCE, end - at);
         int     sides = g->b[1].data ? 2 : 1;
         for (int s = 0; s < sides; s++)
-            fn((const char *)g->b[s].data + at * w_row, w_row, n, j, sums[s]);
+            w->fn((const char *)g->b[s].data + at * w_row, w_row, n, &w->j, sums[s]);
         WK_ISA(gemm_finish)
-        (g, 0, at, (int)g->m, (int)n, sums[0], sides > 1 ? sums[1] : NULL, AT_ONCE);
+        (g, 0, at, (int)g->m, (int)n, sums[0], sides > 1 ? sums[1] : NULL, WK_AT_ONCE);
     }
 }
 
-static bool suits(const wk_gemm *g)
+/* The function for so many rows; NULL: none. */
+static wk_few_fn choose(const wk_gemm *g)
 {
     const wk_mat *w = &g->b[0];
-    bool          known = w->dtype == WK_F32 || w->dtype == WK_BF16 || w->dtype == WK_F16;
-    return g->m <= MOST_ROWS && known && !g->panels && w->col == 1 && w->row >= g->k;
+    if (g->m > MOST_ROWS)
+        return NULL;
+    if (g->panels)
+        return wk_cpu_current()->few ? wk_cpu_current()->few[power(g->m)] : NULL;
+    bool known = w->dtype == WK_F32 || w->dtype == WK_BF16 || w->dtype == WK_F16;
+    bool is_long = g->m == 1 && g->k > LONG;
+    return known && w->col == 1 && w->row >= g->k
+               ? blocks[is_long ? 4 : power(g->m)][w->dtype == WK_F32    ? 0
+                                                   : w->dtype == WK_BF16 ? 1
+                                                                         : 2]
+               : NULL;
+}
+
+/* A as the kernels read it. */
+static const void *fill(const wk_gemm *g, int64_t x_row)
+{
+    int64_t size = g->panels ? 2 : 4;
+    size_t  filled = (size_t)((x_row << power(g->m)) * size);
+    char   *x = wk_scratch(filled + (size_t)g->k * sizeof(float));
+    if (!x)
+        return NULL;
+    memset(x, 0, filled);
+    for (int64_t i = 0; i < g->m; i++) {
+        char *to = x + i * x_row * size;
+        void *row = g->panels ? x + filled : to;
+        wk_dtypes[g->a.dtype].load[WK_AS_F32](row, wk_mat_at(g->a, i, 0).data, g->k, g->a.col);
+        if (g->panels)
+            wk_dtypes[WK_BF16].store[WK_AS_F32](to, row, g->k, 1);
+    }
+    return x;
 }
 
 bool WK_ISA(gemm_few_rows)(const wk_gemm *g, int threads)
 {
-    if (!suits(g))
+    work w = { .j = { .g = g, .x = g->a.data, .x_row = g->a.row }, .fn = choose(g) };
+    if (!w.fn)
         return false;
-    job j = { .g = g, .x = g->a.data, .x_row = g->a.row };
 #if defined __x86_64__
-    j.ask = __builtin_cpu_is("intel");
+    w.j.ask = __builtin_cpu_is("intel");
 #endif
-    if (g->m > 1 || g->a.dtype != WK_F32 || g->a.col != 1) {
-        j.x_row = g->k / 32 * 32 + 48; /* rows should not meet in the same lines of a cache */
-        size_t filled = (size_t)(j.x_row << power(g->m)) * sizeof(float);
-        float *x = wk_scratch(filled);
-        if (!x)
+    if (g->panels || g->m > 1 || g->a.dtype != WK_F32 || g->a.col != 1) {
+        w.j.x_row = g->k / 32 * 32 + 48; /* rows should not meet in the same lines of a cache */
+        if (!(w.j.x = fill(g, w.j.x_row)))
             return true;
-        memset(x, 0, filled);
-        for (int64_t i = 0; i < g->m; i++)
-            wk_dtypes[g->a.dtype].load[WK_AS_F32](x + i * j.x_row, wk_mat_at(g->a, i, 0).data, g->k,
-                                                  g->a.col);
-        j.x = x;
     }
     int64_t row = g->k * (int64_t)wk_dtypes[g->b[0].dtype].size * (g->b[1].data ? 2 : 1);
     int64_t share = ((g->n + threads - 1) / threads + 15) / 16 * 16; /* whole groups of rows */
-    int64_t grain = wk_min_i64(share, wk_max_i64(PIECE / row / AT_ONCE, 1) * AT_ONCE);
-    wk_parallel(g->n, wk_max_i64(grain, 16), pieces, &j);
+    int64_t grain = wk_min_i64(share, wk_max_i64(PIECE / row / WK_AT_ONCE, 1) * WK_AT_ONCE);
+    wk_parallel(g->n, wk_max_i64(grain, 16), pieces, &w);
     return true;
 }

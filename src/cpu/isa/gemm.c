@@ -142,7 +142,7 @@ static void shape_work(plan *p, int threads)
     int64_t room_a = wk_max_i64(BLOCK_A / (int64_t)p->a_panel, p->mc);
     int64_t room_b = (BLOCK_B + threads * (BLOCK_B / 8)) / ((int64_t)p->b_panel * p->sides);
     p->mb = divide_up(mt, divide_up(mt, room_a));
-    p->nb = p->packs ? divide_up(nt, divide_up(nt, wk_max_i64(room_b, p->nc))) : nt;
+    p->nb = divide_up(nt, divide_up(nt, wk_max_i64(room_b, p->nc)));
     /* enough pieces for all threads to end at about the same time */
     while (divide_up(p->mb, p->mc) * divide_up(p->nb, p->nc) < 4 * threads && p->mc * p->nc > 1) {
         if (p->nc * e->nr >= p->mc * e->mr && p->nc > 1)

@@ -138,6 +138,7 @@ static bool linear(const wk_call *c, int sides, const wk_tensor *add)
     wk_gemm g = { .m = wk_count(c->out) / n, .n = n, .k = wk_dim(x, -1), .a = rows_of(x) };
     g.engine = engine_for(c->in[1]->dtype == WK_BF16, g.m, n);
     g.out = rows_of(c->out);
+    g.panels = c->in[1]->packing;
     if (add)
         g.add = rows_of(add);
     bool   wide = false; /* a bias of another dtype */
@@ -148,6 +149,8 @@ static bool linear(const wk_call *c, int sides, const wk_tensor *add)
         return false;
     for (int i = 0; i < sides; i++) {
         g.b[i] = rows_of(c->in[1 + 2 * i]);
+        if (g.panels)
+            g.b[i].row = (g.k + 31) / 32 * 32;
         g.bias[i] = read_bias(c->in[2 + 2 * i], room ? room + i * n : NULL);
     }
     g.act = sides > 1 ? c->opt.mode.act : WK_ACT_NONE;
@@ -160,5 +163,6 @@ bool WK_ISA(linear)(const wk_call *c) { return linear(c, 1, c->count > 3 ? c->in
 
 bool WK_ISA(linear_glu)(const wk_call *c)
 {
-    return c->in[1]->dtype == c->in[3]->dtype && linear(c, 2, NULL);
+    const wk_tensor *gate = c->in[1], *up = c->in[3];
+    return gate->dtype == up->dtype && gate->packing == up->packing && linear(c, 2, NULL);
 }

@@ -28,8 +28,8 @@ const wk_kernel WK_ISA(kernels)[WK_OP_LISTED + 1] = {
     [WK_OP_softmax] = { .run = WK_ISA(softmax) },
     [WK_OP_log_softmax] = { .run = WK_ISA(softmax) },
     [WK_OP_matmul] = { .run = WK_ISA(matmul), .strided = WK_ALL_OPERANDS },
-    [WK_OP_linear] = { .run = WK_ISA(linear) },
-    [WK_OP_linear_glu] = { .run = WK_ISA(linear_glu) },
+    [WK_OP_linear] = { .run = WK_ISA(linear), .packed = 1 << 1 },
+    [WK_OP_linear_glu] = { .run = WK_ISA(linear_glu), .packed = 1 << 1 | 1 << 3 },
     [WK_OP_attention] = { .run = WK_ISA(attention), .strided = WK_ALL_OPERANDS },
     [WK_OP_attention_grad] = { .run = WK_ISA(attention_grad), .strided = WK_ALL_OPERANDS },
 };

@@ -68,4 +68,6 @@ const wk_cpu_isa wk_cpu_amx = {
     .f32 = &wk_amx_x6,
     .bf16 = &wk_amx_bf16,
     .gemm = WK_ISA(gemm),
+    .pack = wk_panels_pack,
+    .few = wk_panels_few,
 };
