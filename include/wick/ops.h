@@ -218,6 +218,71 @@ WK_API wk_tensor *wk_cross_entropy_with(const wk_cross_entropy_args *args);
 
 /* ---- Convolution, pooling, resampling ------------------------------------ */
 
+/* Of images [b, c, ..], or [c, ..], with one to three spatial dimensions: (d,) (h,) w.
+ * Options about these are shapes: WK_SHAPE(2, 1) for h and w, WK_SHAPE(2) for all. */
+typedef struct {
+    wk_tensor *x;
+    wk_tensor *weight;         /* [o, c / groups, ..]; of the transpose [c, o / groups, ..] */
+    wk_tensor *bias;           /* [o] or NULL */
+    wk_shape   stride;         /* default 1 */
+    wk_shape   padding;        /* zeros on both sides; default 0 */
+    wk_shape   dilation;       /* default 1 */
+    wk_shape   before, after;  /* more zeros, or fewer, on one side */
+    wk_shape   output_padding; /* transpose: what the result is longer at its end */
+    int64_t    groups;         /* default 1 */
+    bool       same;           /* as many zeros as keep the size; the stride is 1 */
+    int        dims;           /* spatial dimensions; default what weight has */
+    int        end_;           /* set by the macro, so that partial lists do not warn */
+} wk_conv_args;
+
+WK_API wk_tensor *wk_conv_with(const wk_conv_args *args); /* [b, o, ..], in x's dtype */
+WK_API wk_tensor *wk_conv_transpose_with(const wk_conv_args *args);
+#define wk_conv(...)             wk_conv_with(&(wk_conv_args){ __VA_ARGS__, .end_ = 0 })
+#define wk_conv1d(...)           wk_conv(__VA_ARGS__, .dims = 1)
+#define wk_conv2d(...)           wk_conv(__VA_ARGS__, .dims = 2)
+#define wk_conv3d(...)           wk_conv(__VA_ARGS__, .dims = 3)
+#define wk_conv_transpose(...)   wk_conv_transpose_with(&(wk_conv_args){ __VA_ARGS__, .end_ = 0 })
+#define wk_conv_transpose1d(...) wk_conv_transpose(__VA_ARGS__, .dims = 1)
+#define wk_conv_transpose2d(...) wk_conv_transpose(__VA_ARGS__, .dims = 2)
+#define wk_conv_transpose3d(...) wk_conv_transpose(__VA_ARGS__, .dims = 3)
+
+typedef struct {
+    wk_tensor *x;
+    wk_shape   size;            /* of a window */
+    wk_shape   stride;          /* default size */
+    wk_shape   padding;         /* on both sides, at most half of size; default 0 */
+    wk_shape   dilation;        /* of max_pool; default 1 */
+    bool       ceil_mode;       /* windows may reach beyond the end */
+    bool       exclude_padding; /* avg_pool divides by the elements of x in the window ... */
+    int64_t    divisor;         /* ... or by this number */
+    double     p;               /* of lp_pool; default 2 */
+    int        dims;            /* spatial dimensions; default what size has */
+    int        end_;            /* set by the macro, so that partial lists do not warn */
+} wk_pool_args;
+
+WK_API wk_tensor *wk_max_pool_with(const wk_pool_args *args); /* gradient: to the first of ties */
+WK_API wk_tensor *wk_max_pool_indices_with(const wk_pool_args *args); /* i64, in each image */
+WK_API wk_tensor *wk_avg_pool_with(const wk_pool_args *args);
+WK_API wk_tensor *wk_lp_pool_with(const wk_pool_args *args); /* (sum of x^p)^(1/p) */
+#define WK_POOL(...)             (&(wk_pool_args){ __VA_ARGS__, .end_ = 0 })
+#define wk_max_pool(...)         wk_max_pool_with(WK_POOL(__VA_ARGS__))
+#define wk_max_pool1d(...)       wk_max_pool(__VA_ARGS__, .dims = 1)
+#define wk_max_pool2d(...)       wk_max_pool(__VA_ARGS__, .dims = 2)
+#define wk_max_pool3d(...)       wk_max_pool(__VA_ARGS__, .dims = 3)
+#define wk_max_pool_indices(...) wk_max_pool_indices_with(WK_POOL(__VA_ARGS__))
+#define wk_avg_pool(...)         wk_avg_pool_with(WK_POOL(__VA_ARGS__))
+#define wk_avg_pool1d(...)       wk_avg_pool(__VA_ARGS__, .dims = 1)
+#define wk_avg_pool2d(...)       wk_avg_pool(__VA_ARGS__, .dims = 2)
+#define wk_avg_pool3d(...)       wk_avg_pool(__VA_ARGS__, .dims = 3)
+#define wk_lp_pool(...)          wk_lp_pool_with(WK_POOL(__VA_ARGS__))
+#define wk_lp_pool1d(...)        wk_lp_pool(__VA_ARGS__, .dims = 1)
+#define wk_lp_pool2d(...)        wk_lp_pool(__VA_ARGS__, .dims = 2)
+#define wk_lp_pool3d(...)        wk_lp_pool(__VA_ARGS__, .dims = 3)
+
+/* size [d, h, w], [h, w] or [w] windows that divide x evenly; -1: as many as elements */
+WK_API wk_tensor *wk_adaptive_avg_pool(wk_tensor *x, wk_shape size);
+WK_API wk_tensor *wk_adaptive_max_pool(wk_tensor *x, wk_shape size);
+
 /* ---- Sorting, scans, sets, drawing --------------------------------------- */
 
 /* ---- Linear algebra, Fourier, batch norms -------------------------------- */

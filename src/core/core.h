@@ -183,6 +183,12 @@ typedef union { /* each operation reads one of these */
         uint64_t seed, counter;
         int64_t  low, high;
     } random;
+    struct { /* over the last three dimensions: see ops/window.h */
+        int64_t stride[3], dilation[3], before[3], groups;
+        int64_t size[3]; /* pooling, as all that follows */
+        bool    adaptive, exclude;
+        double  divisor;
+    } window;
     wk_device *device;
     wk_dtype   dtype;
 } wk_options;

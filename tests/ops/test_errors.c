@@ -16,6 +16,8 @@ static bool may_be_null(const op_case *c, int k)
 {
     static const char *const optional[] = { "linear",   "linear_add", "linear_glu", "attention",
                                             "rms_norm", "layer_norm", "group_norm" };
+    if (!strncmp(c->op->name, "conv", 4))
+        return k == 2;
     for (size_t i = 0; k > 0 && i < sizeof optional / sizeof *optional; i++)
         if (!strcmp(c->op->name, optional[i]))
             return true;
