@@ -283,6 +283,52 @@ WK_API wk_tensor *wk_lp_pool_with(const wk_pool_args *args); /* (sum of x^p)^(1/
 WK_API wk_tensor *wk_adaptive_avg_pool(wk_tensor *x, wk_shape size);
 WK_API wk_tensor *wk_adaptive_max_pool(wk_tensor *x, wk_shape size);
 
+/* Windows as columns, and columns added up where their windows lie. */
+typedef struct {
+    wk_tensor *x;      /* unfold: [b, c, ..] -> [b, c k, windows]; fold: the other way */
+    wk_shape   size;   /* of a window, with k elements */
+    wk_shape   stride; /* default 1 */
+    wk_shape   padding, dilation;
+    wk_shape   output; /* fold: the image's spatial dimensions */
+    int        end_;   /* set by the macro, so that partial lists do not warn */
+} wk_fold_args;
+
+WK_API wk_tensor *wk_unfold_with(const wk_fold_args *args);
+WK_API wk_tensor *wk_fold_with(const wk_fold_args *args);
+#define wk_unfold(...) wk_unfold_with(&(wk_fold_args){ __VA_ARGS__, .end_ = 0 })
+#define wk_fold(...)   wk_fold_with(&(wk_fold_args){ __VA_ARGS__, .end_ = 0 })
+
+/* linear is bilinear or trilinear where there are so many dimensions, and so on */
+typedef enum { WK_NEAREST, WK_NEAREST_EXACT, WK_LINEAR, WK_CUBIC, WK_AREA } wk_interpolation;
+
+typedef struct {
+    wk_tensor       *x;    /* [b, c, ..] */
+    wk_shape         size; /* of the spatial dimensions, or else ... */
+    double           scale;
+    wk_interpolation mode;          /* default nearest */
+    bool             align_corners; /* the outermost elements stay where they are */
+    int              end_;          /* set by the macro, so that partial lists do not warn */
+} wk_interpolate_args;
+
+WK_API wk_tensor *wk_interpolate_with(const wk_interpolate_args *args);
+#define wk_interpolate(...) wk_interpolate_with(&(wk_interpolate_args){ __VA_ARGS__, .end_ = 0 })
+
+/* [.., c f f, h, w] -> [.., c, h f, w f], and back */
+WK_API wk_tensor *wk_pixel_shuffle(wk_tensor *x, int64_t factor);
+WK_API wk_tensor *wk_pixel_unshuffle(wk_tensor *x, int64_t factor);
+
+typedef struct {
+    wk_tensor  *x;       /* [b, c, ..] */
+    wk_tensor  *grid;    /* [b, .., places], each (x, y, z), (x, y) or x: -1 .. 1 is the image */
+    wk_pad_mode padding; /* beyond it: zeros, WK_PAD_REPLICATE its border, or WK_PAD_REFLECT */
+    bool        nearest; /* or linear between neighbours */
+    bool        align_corners; /* -1 and 1 are the outermost elements, not their outer edges */
+    int         end_;          /* set by the macro, so that partial lists do not warn */
+} wk_grid_sample_args;
+
+WK_API wk_tensor *wk_grid_sample_with(const wk_grid_sample_args *args);
+#define wk_grid_sample(...) wk_grid_sample_with(&(wk_grid_sample_args){ __VA_ARGS__, .end_ = 0 })
+
 /* ---- Sorting, scans, sets, drawing --------------------------------------- */
 
 /* ---- Linear algebra, Fourier, batch norms -------------------------------- */

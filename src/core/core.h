@@ -189,6 +189,11 @@ typedef union { /* each operation reads one of these */
         bool    adaptive, exclude;
         double  divisor;
     } window;
+    struct {
+        int    axis, mode;
+        bool   align, transposed;
+        double scale;
+    } resample;
     wk_device *device;
     wk_dtype   dtype;
 } wk_options;
