@@ -218,6 +218,117 @@ WK_API wk_tensor *wk_cross_entropy_with(const wk_cross_entropy_args *args);
 
 /* ---- Convolution, pooling, resampling ------------------------------------ */
 
+/* Of images [b, c, ..], or [c, ..], with one to three spatial dimensions: (d,) (h,) w.
+ * Options about these are shapes: WK_SHAPE(2, 1) for h and w, WK_SHAPE(2) for all. */
+typedef struct {
+    wk_tensor *x;
+    wk_tensor *weight;         /* [o, c / groups, ..]; of the transpose [c, o / groups, ..] */
+    wk_tensor *bias;           /* [o] or NULL */
+    wk_shape   stride;         /* default 1 */
+    wk_shape   padding;        /* zeros on both sides; default 0 */
+    wk_shape   dilation;       /* default 1 */
+    wk_shape   before, after;  /* more zeros, or fewer, on one side */
+    wk_shape   output_padding; /* transpose: what the result is longer at its end */
+    int64_t    groups;         /* default 1 */
+    bool       same;           /* as many zeros as keep the size; the stride is 1 */
+    int        dims;           /* spatial dimensions; default what weight has */
+    int        end_;           /* set by the macro, so that partial lists do not warn */
+} wk_conv_args;
+
+WK_API wk_tensor *wk_conv_with(const wk_conv_args *args); /* [b, o, ..], in x's dtype */
+WK_API wk_tensor *wk_conv_transpose_with(const wk_conv_args *args);
+#define wk_conv(...)             wk_conv_with(&(wk_conv_args){ __VA_ARGS__, .end_ = 0 })
+#define wk_conv1d(...)           wk_conv(__VA_ARGS__, .dims = 1)
+#define wk_conv2d(...)           wk_conv(__VA_ARGS__, .dims = 2)
+#define wk_conv3d(...)           wk_conv(__VA_ARGS__, .dims = 3)
+#define wk_conv_transpose(...)   wk_conv_transpose_with(&(wk_conv_args){ __VA_ARGS__, .end_ = 0 })
+#define wk_conv_transpose1d(...) wk_conv_transpose(__VA_ARGS__, .dims = 1)
+#define wk_conv_transpose2d(...) wk_conv_transpose(__VA_ARGS__, .dims = 2)
+#define wk_conv_transpose3d(...) wk_conv_transpose(__VA_ARGS__, .dims = 3)
+
+typedef struct {
+    wk_tensor *x;
+    wk_shape   size;            /* of a window */
+    wk_shape   stride;          /* default size */
+    wk_shape   padding;         /* on both sides, at most half of size; default 0 */
+    wk_shape   dilation;        /* of max_pool; default 1 */
+    bool       ceil_mode;       /* windows may reach beyond the end */
+    bool       exclude_padding; /* avg_pool divides by the elements of x in the window ... */
+    int64_t    divisor;         /* ... or by this number */
+    double     p;               /* of lp_pool; default 2 */
+    int        dims;            /* spatial dimensions; default what size has */
+    int        end_;            /* set by the macro, so that partial lists do not warn */
+} wk_pool_args;
+
+WK_API wk_tensor *wk_max_pool_with(const wk_pool_args *args); /* gradient: to the first of ties */
+WK_API wk_tensor *wk_max_pool_indices_with(const wk_pool_args *args); /* i64, in each image */
+WK_API wk_tensor *wk_avg_pool_with(const wk_pool_args *args);
+WK_API wk_tensor *wk_lp_pool_with(const wk_pool_args *args); /* (sum of x^p)^(1/p) */
+#define WK_POOL(...)             (&(wk_pool_args){ __VA_ARGS__, .end_ = 0 })
+#define wk_max_pool(...)         wk_max_pool_with(WK_POOL(__VA_ARGS__))
+#define wk_max_pool1d(...)       wk_max_pool(__VA_ARGS__, .dims = 1)
+#define wk_max_pool2d(...)       wk_max_pool(__VA_ARGS__, .dims = 2)
+#define wk_max_pool3d(...)       wk_max_pool(__VA_ARGS__, .dims = 3)
+#define wk_max_pool_indices(...) wk_max_pool_indices_with(WK_POOL(__VA_ARGS__))
+#define wk_avg_pool(...)         wk_avg_pool_with(WK_POOL(__VA_ARGS__))
+#define wk_avg_pool1d(...)       wk_avg_pool(__VA_ARGS__, .dims = 1)
+#define wk_avg_pool2d(...)       wk_avg_pool(__VA_ARGS__, .dims = 2)
+#define wk_avg_pool3d(...)       wk_avg_pool(__VA_ARGS__, .dims = 3)
+#define wk_lp_pool(...)          wk_lp_pool_with(WK_POOL(__VA_ARGS__))
+#define wk_lp_pool1d(...)        wk_lp_pool(__VA_ARGS__, .dims = 1)
+#define wk_lp_pool2d(...)        wk_lp_pool(__VA_ARGS__, .dims = 2)
+#define wk_lp_pool3d(...)        wk_lp_pool(__VA_ARGS__, .dims = 3)
+
+/* size [d, h, w], [h, w] or [w] windows that divide x evenly; -1: as many as elements */
+WK_API wk_tensor *wk_adaptive_avg_pool(wk_tensor *x, wk_shape size);
+WK_API wk_tensor *wk_adaptive_max_pool(wk_tensor *x, wk_shape size);
+
+/* Windows as columns, and columns added up where their windows lie. */
+typedef struct {
+    wk_tensor *x;      /* unfold: [b, c, ..] -> [b, c k, windows]; fold: the other way */
+    wk_shape   size;   /* of a window, with k elements */
+    wk_shape   stride; /* default 1 */
+    wk_shape   padding, dilation;
+    wk_shape   output; /* fold: the image's spatial dimensions */
+    int        end_;   /* set by the macro, so that partial lists do not warn */
+} wk_fold_args;
+
+WK_API wk_tensor *wk_unfold_with(const wk_fold_args *args);
+WK_API wk_tensor *wk_fold_with(const wk_fold_args *args);
+#define wk_unfold(...) wk_unfold_with(&(wk_fold_args){ __VA_ARGS__, .end_ = 0 })
+#define wk_fold(...)   wk_fold_with(&(wk_fold_args){ __VA_ARGS__, .end_ = 0 })
+
+/* linear is bilinear or trilinear where there are so many dimensions, and so on */
+typedef enum { WK_NEAREST, WK_NEAREST_EXACT, WK_LINEAR, WK_CUBIC, WK_AREA } wk_interpolation;
+
+typedef struct {
+    wk_tensor       *x;    /* [b, c, ..] */
+    wk_shape         size; /* of the spatial dimensions, or else ... */
+    double           scale;
+    wk_interpolation mode;          /* default nearest */
+    bool             align_corners; /* the outermost elements stay where they are */
+    int              end_;          /* set by the macro, so that partial lists do not warn */
+} wk_interpolate_args;
+
+WK_API wk_tensor *wk_interpolate_with(const wk_interpolate_args *args);
+#define wk_interpolate(...) wk_interpolate_with(&(wk_interpolate_args){ __VA_ARGS__, .end_ = 0 })
+
+/* [.., c f f, h, w] -> [.., c, h f, w f], and back */
+WK_API wk_tensor *wk_pixel_shuffle(wk_tensor *x, int64_t factor);
+WK_API wk_tensor *wk_pixel_unshuffle(wk_tensor *x, int64_t factor);
+
+typedef struct {
+    wk_tensor  *x;       /* [b, c, ..] */
+    wk_tensor  *grid;    /* [b, .., places], each (x, y, z), (x, y) or x: -1 .. 1 is the image */
+    wk_pad_mode padding; /* beyond it: zeros, WK_PAD_REPLICATE its border, or WK_PAD_REFLECT */
+    bool        nearest; /* or linear between neighbours */
+    bool        align_corners; /* -1 and 1 are the outermost elements, not their outer edges */
+    int         end_;          /* set by the macro, so that partial lists do not warn */
+} wk_grid_sample_args;
+
+WK_API wk_tensor *wk_grid_sample_with(const wk_grid_sample_args *args);
+#define wk_grid_sample(...) wk_grid_sample_with(&(wk_grid_sample_args){ __VA_ARGS__, .end_ = 0 })
+
 /* ---- Sorting, scans, sets, drawing --------------------------------------- */
 
 /* ---- Linear algebra, Fourier, batch norms -------------------------------- */

@@ -16,6 +16,8 @@ static bool may_be_null(const op_case *c, int k)
 {
     static const char *const optional[] = { "linear",   "linear_add", "linear_glu", "attention",
                                             "rms_norm", "layer_norm", "group_norm" };
+    if (!strncmp(c->op->name, "conv", 4))
+        return k == 2;
     for (size_t i = 0; k > 0 && i < sizeof optional / sizeof *optional; i++)
         if (!strcmp(c->op->name, optional[i]))
             return true;
@@ -171,6 +173,58 @@ TEST(shapes_that_do_not_fit)
     FAILS(wk_accumulate(wk_ones(3), a), "accumulate", "[2, 3]", "[3]");
     FAILS(wk_write(a, wk_ones(2, 2), 0, 1), "[2, 3]");
     FAILS(wk_write(a, wk_ones(3), 0, 1), "write", "[3]", "[2, 3]");
+}
+
+TEST(images_that_do_not_fit)
+{
+    wk_tensor *x = wk_ones(2, 4, 5, 6), *w = wk_ones(6, 4, 3, 3), *i = wk_cast(x, WK_I64);
+    FAILS(wk_conv2d(x, NULL), "conv2d", "operand 2 is NULL");
+    FAILS(wk_conv(NULL, NULL), "conv", "operand 1 is NULL");
+    FAILS(wk_conv2d(x, wk_ones(6, 3, 3, 3)), "conv2d", "[2, 4, 5, 6]", "[6, 3, 3, 3]");
+    FAILS(wk_conv2d(x, w, .groups = 2), "conv2d", "[6, 4, 3, 3]", "2 groups");
+    FAILS(wk_conv2d(x, wk_ones(5, 2, 3, 3), .groups = 2), "conv2d", "[5, 2, 3, 3]", "2 groups");
+    FAILS(wk_conv2d(x, w, .groups = -1), "conv2d", "-1 groups");
+    FAILS(wk_conv1d(x, w), "conv1d", "[2, 4, 5, 6]", "[6, 4, 3, 3]", "1 spatial");
+    FAILS(wk_conv(x, wk_ones(3, 4)), "conv", "[3, 4]");
+    FAILS(wk_conv(wk_ones(4), wk_ones(4)), "conv", "[4]");
+    FAILS(wk_conv2d(x, w, wk_ones(5)), "conv2d", "bias [5]", "[6, 4, 3, 3]");
+    FAILS(wk_conv2d(x, wk_ones(6, 4, 7, 1)), "conv2d", "nothing is left", "[6, 4, 7, 1]");
+    FAILS(wk_conv2d(x, wk_ones(6, 4, 0, 1)), "conv2d", "nothing is left", "[6, 4, 0, 1]");
+    FAILS(wk_conv2d(x, w, .after = WK_SHAPE(-4)), "conv2d", "nothing is left");
+    FAILS(wk_conv2d(x, w, .stride = WK_SHAPE(0)), "conv2d", "stride [0]");
+    FAILS(wk_conv2d(x, w, .stride = WK_SHAPE(1, 1, 1)), "conv2d", "stride [1, 1, 1]");
+    FAILS(wk_conv2d(x, w, .padding = WK_SHAPE(-1)), "conv2d", "padding [-1]");
+    FAILS(wk_conv2d(x, w, .dilation = WK_SHAPE(1, INT64_MAX)), "conv2d", "dilation");
+    FAILS(wk_conv2d(x, w, .same = true, .stride = WK_SHAPE(2)), "conv2d", "stride of 1");
+    FAILS(wk_conv2d(x, w, .output_padding = WK_SHAPE(1)), "conv2d", "output padding of 1");
+    FAILS(wk_conv2d(x, w, .padding = WK_SHAPE((1 << 30) - 1)), "conv");
+    FAILS(wk_conv_transpose2d(x, w), "conv_transpose2d", "[2, 4, 5, 6]", "[6, 4, 3, 3]");
+    FAILS(wk_conv_transpose2d(x, wk_ones(4, 2, 3, 3), .output_padding = WK_SHAPE(1)),
+          "conv_transpose2d", "output padding of 1");
+    FAILS(wk_conv2d(i, w), "conv2d", "[2, 4, 5, 6] i64");
+    FAILS(wk_max_pool2d(x, WK_SHAPE(6, 1)), "max_pool2d", "[2, 4, 5, 6]", "[6, 1]");
+    FAILS(wk_max_pool2d(x, .stride = WK_SHAPE(1)), "max_pool2d", "no size");
+    FAILS(wk_max_pool2d(x, WK_SHAPE(2), .padding = WK_SHAPE(2)), "max_pool2d", "half", "[2]");
+    FAILS(wk_max_pool1d(x, WK_SHAPE(2)), "max_pool1d", "[2, 4, 5, 6]");
+    FAILS(wk_max_pool2d(i, WK_SHAPE(2)), "max_pool2d", "i64");
+    FAILS(wk_avg_pool2d(x, WK_SHAPE(2), .divisor = -1), "avg_pool2d");
+    FAILS(wk_lp_pool2d(x, WK_SHAPE(2, 2, 2)), "[2, 2, 2]");
+    FAILS(wk_adaptive_avg_pool(x, WK_SHAPE(0, 2)), "adaptive_avg_pool", "[0, 2]");
+    FAILS(wk_adaptive_max_pool(x, WK_SCALAR), "adaptive_max_pool", "[2, 4, 5, 6]");
+    FAILS(wk_unfold(x, WK_SHAPE(6, 6)), "unfold", "[2, 4, 5, 6]", "[6, 6]");
+    FAILS(wk_unfold(x, WK_SHAPE(1 << 29, 1 << 29), .padding = WK_SHAPE(1 << 29)), "unfold");
+    FAILS(wk_fold(wk_ones(1, 4, 5), WK_SHAPE(2, 2), .output = WK_SHAPE(3, 3)), "fold", "[1, 4, 5]");
+    FAILS(wk_fold(x, WK_SHAPE(2, 2), .output = WK_SHAPE(3, 3)), "fold", "[2, 4, 5, 6]");
+    FAILS(wk_interpolate(x), "interpolate", "[2, 4, 5, 6]");
+    FAILS(wk_interpolate(x, WK_SHAPE(3)), "interpolate", "[3]");
+    FAILS(wk_interpolate(x, WK_SHAPE(3, 0)), "interpolate", "[3, 0]");
+    FAILS(wk_interpolate(x, .scale = .01), "interpolate", "[0, 0]");
+    FAILS(wk_interpolate(x, .scale = 2, .mode = (wk_interpolation)9), "interpolate", "9");
+    FAILS(wk_interpolate(wk_ones(2, 3), .scale = 2), "interpolate", "[2, 3]");
+    FAILS(wk_pixel_shuffle(x, 3), "pixel_shuffle", "[2, 4, 5, 6]", "3");
+    FAILS(wk_pixel_unshuffle(x, 0), "pixel_unshuffle", "[2, 4, 5, 6]");
+    FAILS(wk_grid_sample(x, wk_ones(2, 3, 3, 3)), "grid_sample", "[2, 3, 3, 3]");
+    FAILS(wk_grid_sample(x, wk_ones(2, 3, 3, 2), .padding = WK_PAD_CIRCULAR), "grid_sample");
 }
 
 TEST(dtypes_that_do_not_fit)
