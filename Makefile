@@ -95,7 +95,7 @@ $(BUILD)/obj/src/cpu/isa/%.$(1).o: src/cpu/isa/%.c $(BUILD)/flags
 endef
 $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 
-$(BUILD)/obj/src/cpu/cpu.o: FLAGS += $(ISAS:%=-DWITH_%)
+$(BUILD)/obj/src/cpu/cpu.o $(BUILD)/obj/src/cpu/host.o: FLAGS += $(ISAS:%=-DWITH_%)
 $(BUILD)/obj/src/cpu/x86/%.o: FLAGS += $(FLAGS_avx512)
 $(BUILD)/obj/src/cpu/x86/%_bf16.o $(BUILD)/obj/src/cpu/x86/amx_%.o: FLAGS += $(FLAGS_bf16)
 $(BUILD)/obj/tests/%.o: FLAGS += -Itests

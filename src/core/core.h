@@ -223,6 +223,7 @@ struct wk_op {
     unsigned    packed;  /* ... and in a backend's packing */
     bool (*infer)(wk_call *c);
     bool (*compute)(const wk_call *c); /* false only after an error */
+    bool (*host)(const wk_call *c);    /* see wk_host_... below; may be NULL */
     void (*backward)(const wk_call *c, wk_tensor *dy, wk_tensor **dx);
 
     /* Of functions element by element, named here so that a program has only those it uses. */
@@ -246,6 +247,14 @@ typedef struct {
 #include <wick/unary.def>
 #define BINARY(name, ...) extern const wk_op wk_op_##name;
 #include <wick/binary.def>
+
+/* Kernels of the CPU for operations that few programs use: an operation's descriptor
+ * names its own, as host, so that the linker drops the two together.  It takes the
+ * operands as compute() does, where memory has addresses and the backend's table has no
+ * kernel, and may decline.  src/cpu/host.c picks the one of the instruction set in use. */
+#define HOST(name) bool wk_host_##name(const wk_call *c);
+#include "host.def"
+#undef HOST
 
 /* dispatch.c: the one road.  WK_RUN(matmul, WK_IN(a, b), .opt.number = { 1 }) */
 wk_tensor *wk_run(wk_call *c);

@@ -171,6 +171,8 @@ static bool run_kernel(const wk_call *c)
         k.in[i] = c->in[i];
     bool done =
         kernel && kernel->run && prepare(&k, kernel->strided, kernel->packed) && kernel->run(&k);
+    if (!done && wk_ok() && d->backend->host && c->op->host)
+        done = prepare(&k, c->op->strided, c->op->packed) && c->op->host(&k);
     if (!done && wk_ok()) {
         atomic_fetch_add_explicit(&fallbacks, 1, memory_order_relaxed);
         if (tracing() & TRACE_FALLBACK)

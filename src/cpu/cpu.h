@@ -9,8 +9,12 @@
 
 #include "gemm.h"
 
+/* Which objects of isa/ an instruction set takes its kernels from. */
+enum { WK_LEVEL_none, WK_LEVEL_base, WK_LEVEL_avx2, WK_LEVEL_avx512, WK_LEVELS };
+
 typedef struct {
     const char      *name;
+    int              level;      /* none: the portable kernels, of which tests make one */
     const wk_kernel *kernels;    /* see kernel() in cpu.c */
     void (*install_rows)(void);  /* put faster rows into wk_dtypes */
     const wk_engine *f32, *bf16; /* of matrix products; without bf16: f32 serves */

@@ -341,6 +341,7 @@ TEST(amx_machine_code)
 
 static const wk_cpu_isa emulated = {
     .name = "amx",
+    .level = WK_LEVEL_avx512,
     .kernels = WK_ISA(kernels),
     .install_rows = WK_ISA(install_rows),
     .f32 = &emulated_amx_x6,

@@ -10,6 +10,8 @@
 #define WK_PASTE(name, isa)  wk_cpu_##name##_##isa
 #define WK_PASTE2(name, isa) WK_PASTE(name, isa)
 #define WK_ISA(name)         WK_PASTE2(name, ISA)
+#define WK_LEVEL(isa)        WK_LEVEL_##isa
+#define WK_LEVEL2(isa)       WK_LEVEL(isa)
 #define WK_TEXT(x)           #x
 #define WK_TEXT2(x)          WK_TEXT(x)
 

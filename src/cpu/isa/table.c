@@ -38,6 +38,7 @@ const wk_kernel WK_ISA(kernels)[WK_OP_LISTED + 1] = {
 #define TABLE_NAME2(isa) TABLE_NAME(isa)
 const wk_cpu_isa TABLE_NAME2(ISA) = {
     .name = WK_TEXT2(ISA),
+    .level = WK_LEVEL2(ISA),
     .kernels = WK_ISA(kernels),
     .install_rows = WK_ISA(install_rows),
     .f32 = &WK_ISA(engine),

@@ -63,6 +63,7 @@ static void install(void)
 
 const wk_cpu_isa wk_cpu_amx = {
     .name = "amx",
+    .level = WK_LEVEL_avx512,
     .kernels = kernels,
     .install_rows = install,
     .f32 = &wk_amx_x6,

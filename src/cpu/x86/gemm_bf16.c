@@ -165,6 +165,7 @@ static const wk_engine engine = {
 /* All other kernels are those of avx512. */
 const wk_cpu_isa wk_cpu_avx512bf16 = {
     .name = "avx512bf16",
+    .level = WK_LEVEL_avx512,
     .kernels = WK_ISA(kernels),
     .install_rows = WK_ISA(install_rows),
     .f32 = &WK_ISA(engine),
