@@ -16,6 +16,11 @@ static bool may_be_null(const op_case *c, int k)
 {
     static const char *const optional[] = { "linear",   "linear_add", "linear_glu", "attention",
                                             "rms_norm", "layer_norm", "group_norm" };
+    static const char *const weighted[] = { "mse_loss", "bce_loss", "bce_logits_loss", "nll_loss",
+                                            "cross_entropy_weighted" };
+    for (size_t i = 0; k > 1 && i < sizeof weighted / sizeof *weighted; i++)
+        if (!strcmp(c->op->name, weighted[i]))
+            return true;
     for (size_t i = 0; k > 0 && i < sizeof optional / sizeof *optional; i++)
         if (!strcmp(c->op->name, optional[i]))
             return true;
@@ -105,6 +110,13 @@ TEST(shapes_that_do_not_fit)
               ? wk_matmul(wk_ones(2, 2, 3), wk_ones(3, 3, 4))
               : a,
           "matmul", "[2, 2, 3]", "[3, 3, 4]");
+    FAILS(wk_mse_loss(a, b), "mse_loss", "[2, 3]", "[4, 5]");
+    FAILS(wk_triplet_margin_loss(a, a, b), "triplet_margin_loss", "[2, 3]", "[4, 5]");
+    FAILS(wk_cosine_embedding_loss(a, a, b), "cosine_embedding_loss", "[2]", "[4, 5]");
+    FAILS(wk_cross_entropy(a, ints(3, 0), .reduction = WK_SUM), "cross_entropy", "[2, 3]", "[3]");
+    FAILS(wk_cross_entropy(a, b), "cross_entropy", "[2, 3]", "[4, 5]");
+    FAILS(wk_nll_loss(a, ints(2, 0), .weight = wk_ones(4)), "nll_loss", "[4]", "[2, 3]");
+    FAILS(wk_nll_loss(a, ints(2, 3)), "nll_loss", "3");
     FAILS(wk_linear(a, layer(b, NULL)), "linear", "x [2, 3]", "[4, 5]");
     FAILS(wk_linear(a, layer(wk_ones(4, 3), wk_ones(5))), "linear", "bias [5]", "[4, 3]");
     FAILS(wk_linear_add(a, layer(wk_ones(4, 3), NULL), a), "linear", "y [2, 3]", "[2, 4]");
