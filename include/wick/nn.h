@@ -89,6 +89,72 @@ WK_API wk_tensor *wk_embedding_new(wk_vars at, int64_t count, int64_t width);
 WK_API wk_tensor *wk_rms_norm_new(wk_vars at, int64_t width);
 WK_API wk_layer   wk_layer_norm_new(wk_vars at, int64_t width);
 
+/* ---- Losses --------------------------------------------------------------- */
+
+/* Of x and what it should be, y, of one shape.  Halves are computed in f32, and give f32. */
+typedef struct {
+    wk_tensor   *x, *y;
+    wk_reduction reduction;
+    wk_tensor   *weight;      /* of each element; broadcasts.  It does not count in the mean */
+    wk_tensor   *pos_weight;  /* bce_logits: what y is worth where it is 1; broadcasts */
+    wk_tensor   *var;         /* gaussian_nll: the variances, of x's shape or [.., 1] */
+    double       beta;        /* smooth_l1: quadratic up to here; default 1 */
+    double       delta;       /* huber: quadratic up to here; default 1 */
+    double       margin;      /* hinge_embedding; default 1 */
+    double       alpha;       /* focal: what y = 1 is worth; default 0.25, negative: no weights */
+    double       gamma;       /* focal: how much less easy ones count; default 2 */
+    double       eps;         /* poisson_nll: default 1e-8; gaussian_nll: default 1e-6 */
+    bool         log_target;  /* kl: y are logarithms as well */
+    bool         plain_input; /* poisson_nll: x are rates, not their logarithms */
+    bool         full;        /* poisson_nll, gaussian_nll: with the terms of y alone */
+    int          end_;        /* set by the macro, so that partial lists do not warn */
+} wk_loss_args;
+
+WK_API wk_tensor *wk_mse_loss_with(const wk_loss_args *args); /* (x - y)^2 */
+WK_API wk_tensor *wk_l1_loss_with(const wk_loss_args *args);  /* |x - y| */
+WK_API wk_tensor *wk_smooth_l1_loss_with(const wk_loss_args *args);
+WK_API wk_tensor *wk_huber_loss_with(const wk_loss_args *args); /* delta times smooth_l1 */
+WK_API wk_tensor *wk_bce_loss_with(const wk_loss_args *args);   /* x: probabilities of y = 1 */
+WK_API wk_tensor *wk_bce_logits_loss_with(const wk_loss_args *args);
+WK_API wk_tensor *wk_focal_loss_with(const wk_loss_args *args); /* of logits: Lin et al., 2017 */
+WK_API wk_tensor *wk_kl_loss_with(const wk_loss_args *args);    /* x: log-probabilities */
+WK_API wk_tensor *wk_poisson_nll_loss_with(const wk_loss_args *args);
+WK_API wk_tensor *wk_gaussian_nll_loss_with(const wk_loss_args *args);
+WK_API wk_tensor *wk_hinge_embedding_loss_with(const wk_loss_args *args); /* y: 1 or -1 */
+WK_API wk_tensor *wk_soft_margin_loss_with(const wk_loss_args *args);     /* y: 1 or -1 */
+#define WK_LOSS(...)                 (&(wk_loss_args){ __VA_ARGS__, .end_ = 0 })
+#define wk_mse_loss(...)             wk_mse_loss_with(WK_LOSS(__VA_ARGS__))
+#define wk_l1_loss(...)              wk_l1_loss_with(WK_LOSS(__VA_ARGS__))
+#define wk_smooth_l1_loss(...)       wk_smooth_l1_loss_with(WK_LOSS(__VA_ARGS__))
+#define wk_huber_loss(...)           wk_huber_loss_with(WK_LOSS(__VA_ARGS__))
+#define wk_bce_loss(...)             wk_bce_loss_with(WK_LOSS(__VA_ARGS__))
+#define wk_bce_logits_loss(...)      wk_bce_logits_loss_with(WK_LOSS(__VA_ARGS__))
+#define wk_focal_loss(...)           wk_focal_loss_with(WK_LOSS(__VA_ARGS__))
+#define wk_kl_loss(...)              wk_kl_loss_with(WK_LOSS(__VA_ARGS__))
+#define wk_poisson_nll_loss(...)     wk_poisson_nll_loss_with(WK_LOSS(__VA_ARGS__))
+#define wk_gaussian_nll_loss(...)    wk_gaussian_nll_loss_with(WK_LOSS(__VA_ARGS__))
+#define wk_hinge_embedding_loss(...) wk_hinge_embedding_loss_with(WK_LOSS(__VA_ARGS__))
+#define wk_soft_margin_loss(...)     wk_soft_margin_loss_with(WK_LOSS(__VA_ARGS__))
+
+/* Of two or three things that should be near each other, or far. */
+typedef struct {
+    wk_tensor   *a, *b; /* [.., c]; of margin_ranking the ranks [..] */
+    wk_tensor   *y;     /* [..]: 1 or -1; of triplet the far one [.., c] */
+    wk_reduction reduction;
+    double       margin; /* triplet: default 1 */
+    double       p;      /* triplet: of the distance; default 2 */
+    bool         swap;   /* triplet: far from b, if that is nearer than a */
+    int          end_;   /* set by the macro, so that partial lists do not warn */
+} wk_margin_args;
+
+WK_API wk_tensor *wk_cosine_embedding_loss_with(const wk_margin_args *args);
+WK_API wk_tensor *wk_margin_ranking_loss_with(const wk_margin_args *args); /* y = 1: a is more */
+WK_API wk_tensor *wk_triplet_margin_loss_with(const wk_margin_args *args); /* a: the anchor */
+#define WK_MARGIN(...)                (&(wk_margin_args){ __VA_ARGS__, .end_ = 0 })
+#define wk_cosine_embedding_loss(...) wk_cosine_embedding_loss_with(WK_MARGIN(__VA_ARGS__))
+#define wk_margin_ranking_loss(...)   wk_margin_ranking_loss_with(WK_MARGIN(__VA_ARGS__))
+#define wk_triplet_margin_loss(...)   wk_triplet_margin_loss_with(WK_MARGIN(__VA_ARGS__))
+
 /* ---- Optimisers --------------------------------------------------------- */
 
 typedef struct wk_optim wk_optim;

@@ -200,21 +200,33 @@ typedef struct {
 WK_API wk_tensor *wk_attention_with(const wk_attention_args *args); /* [b, h, t, e] */
 #define wk_attention(...) wk_attention_with(&(wk_attention_args){ __VA_ARGS__, .end_ = 0 })
 
-/* ---- Losses ------------------------------------------------------------- */
+/* ---- Losses: more are in wick/nn.h ---------------------------------------- */
+
+typedef enum {
+    WK_MEAN, /* what each element, or row, costs: the mean of it ... */
+    WK_SUM,
+    WK_EACH,      /* ... or nothing is done with it */
+    WK_BATCH_MEAN /* the sum over the length of the first axis */
+} wk_reduction;
 
 typedef struct {
-    wk_tensor *logits;       /* [.., v] */
-    wk_tensor *target;       /* [..], integers: the right classes */
-    bool       ignore;       /* rows whose target is ... */
-    int64_t    ignore_index; /* ... this do not count (PyTorch's default is -100) */
-    double     label_smoothing;
-    int        end_; /* set by the macro, so that partial lists do not warn */
+    wk_tensor   *logits;       /* [.., v] */
+    wk_tensor   *target;       /* [..], integers: the right classes; or probabilities [.., v] */
+    bool         ignore;       /* rows whose target is ... */
+    int64_t      ignore_index; /* ... this do not count (PyTorch's default is -100) */
+    double       label_smoothing;
+    wk_tensor   *weight; /* [v], of the classes; the mean is then over the rows' weights */
+    wk_reduction reduction;
+    int          end_; /* set by the macro, so that partial lists do not warn */
 } wk_cross_entropy_args;
 
-/* The mean over rows of -log softmax(logits)[target]. */
+/* The mean over rows of -log softmax(logits)[target], and of -logits[target] where they
+ * are log-probabilities already. */
 WK_API wk_tensor *wk_cross_entropy_with(const wk_cross_entropy_args *args);
+WK_API wk_tensor *wk_nll_loss_with(const wk_cross_entropy_args *args);
 #define wk_cross_entropy(...)                                                                      \
     wk_cross_entropy_with(&(wk_cross_entropy_args){ __VA_ARGS__, .end_ = 0 })
+#define wk_nll_loss(...) wk_nll_loss_with(&(wk_cross_entropy_args){ __VA_ARGS__, .end_ = 0 })
 
 /* ---- Convolution, pooling, resampling ------------------------------------ */
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* loss.c - cross entropy of logits [.., v] and target [..], as one operation.
+/* loss.c - the mean cross entropy of logits [.., v] and target [..], as one operation:
+ * nn/losses.c has the function, and what other forms of it are made of.
  *
  * With smoothing e the target is 1 - e at the right class and e / v everywhere. */
 #include "../core/core.h"
@@ -136,9 +137,3 @@ const wk_op wk_op_cross_entropy = {
     .compute = compute,
     .backward = backward,
 };
-
-wk_tensor *wk_cross_entropy_with(const wk_cross_entropy_args *a)
-{
-    return WK_RUN(cross_entropy, WK_IN(a->logits, a->target),
-                  .opt.loss = { a->ignore, a->ignore_index, a->label_smoothing });
-}

@@ -167,6 +167,14 @@ def attention(q, k, v, mask=None, slopes=None, causal=False, window=0, softcap=0
     return p.masked_fill(blind, 0) @ v
 
 
+def focal_loss(x, y, alpha, gamma):
+    """As torchvision.ops.sigmoid_focal_loss."""
+    p = torch.sigmoid(x)
+    each = F.binary_cross_entropy_with_logits(x, y, reduction="none")
+    each = each * (1 - (p * y + (1 - p) * (1 - y))) ** gamma
+    return each * (alpha * y + (1 - alpha) * (1 - y)) if alpha >= 0 else each
+
+
 # ---- Running ----------------------------------------------------------------
 
 

@@ -7,8 +7,7 @@
 #ifndef WK_TEST_CASES_H
 #define WK_TEST_CASES_H
 
-#include <wick/ops.h>
-#include <wick/tensor.h>
+#include <wick/nn.h>
 
 enum { NO, ONCE, TWICE }; /* how often an operation can be differentiated */
 

@@ -18,6 +18,11 @@ static bool may_be_null(const op_case *c, int k)
                                             "rms_norm", "layer_norm", "group_norm" };
     if (!strncmp(c->op->name, "conv", 4))
         return k == 2;
+    static const char *const weighted[] = { "mse_loss", "bce_loss", "bce_logits_loss", "nll_loss",
+                                            "cross_entropy_weighted" };
+    for (size_t i = 0; k > 1 && i < sizeof weighted / sizeof *weighted; i++)
+        if (!strcmp(c->op->name, weighted[i]))
+            return true;
     for (size_t i = 0; k > 0 && i < sizeof optional / sizeof *optional; i++)
         if (!strcmp(c->op->name, optional[i]))
             return true;
@@ -168,11 +173,23 @@ TEST(shapes_that_do_not_fit)
     FAILS(wk_attention(q, wk_ones(1, 3, 3, 8), wk_ones(1, 3, 3, 8)), "attention", "[1, 3, 3, 8]");
     FAILS(wk_attention(q, q, q, .mask = a), "attention", "mask [2, 3]", "[1, 4, 3, 3]");
     FAILS(wk_attention(q, q, q, .slopes = wk_ones(3)), "attention", "slopes [3]");
-    FAILS(wk_cross_entropy(a, ints(3, 0)), "cross_entropy", "[2, 3]", "[3]");
     FAILS(wk_assign(a, b), "assign", "[4, 5]", "[2, 3]");
     FAILS(wk_accumulate(wk_ones(3), a), "accumulate", "[2, 3]", "[3]");
     FAILS(wk_write(a, wk_ones(2, 2), 0, 1), "[2, 3]");
     FAILS(wk_write(a, wk_ones(3), 0, 1), "write", "[3]", "[2, 3]");
+}
+
+TEST(losses_that_do_not_fit)
+{
+    wk_tensor *a = wk_ones(2, 3), *b = wk_ones(4, 5);
+    FAILS(wk_mse_loss(a, b), "mse_loss", "[2, 3]", "[4, 5]");
+    FAILS(wk_triplet_margin_loss(a, a, b), "triplet_margin_loss", "[2, 3]", "[4, 5]");
+    FAILS(wk_cosine_embedding_loss(a, a, b), "cosine_embedding_loss", "[2]", "[4, 5]");
+    FAILS(wk_cross_entropy(a, ints(3, 0), .reduction = WK_SUM), "cross_entropy", "[2, 3]", "[3]");
+    FAILS(wk_cross_entropy(a, b), "cross_entropy", "[2, 3]", "[4, 5]");
+    FAILS(wk_nll_loss(a, ints(2, 0), .weight = wk_ones(4)), "nll_loss", "[4]", "[2, 3]");
+    FAILS(wk_nll_loss(a, ints(2, 3)), "nll_loss", "3");
+    FAILS(wk_cross_entropy(a, ints(3, 0)), "cross_entropy", "[2, 3]", "[3]");
 }
 
 TEST(images_that_do_not_fit)
