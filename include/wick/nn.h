@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* wick/nn.h - parameters, layers, optimisers.
+/* wick/nn.h - parameters and layers; optimisers are in wick/optim.h.
  *
  *     wk_store *params = wk_store_new();
  *     mlp       net    = mlp_new(wk_root(params));
@@ -154,31 +154,6 @@ WK_API wk_tensor *wk_triplet_margin_loss_with(const wk_margin_args *args); /* a:
 #define wk_cosine_embedding_loss(...) wk_cosine_embedding_loss_with(WK_MARGIN(__VA_ARGS__))
 #define wk_margin_ranking_loss(...)   wk_margin_ranking_loss_with(WK_MARGIN(__VA_ARGS__))
 #define wk_triplet_margin_loss(...)   wk_triplet_margin_loss_with(WK_MARGIN(__VA_ARGS__))
-
-/* ---- Optimisers --------------------------------------------------------- */
-
-typedef struct wk_optim wk_optim;
-
-typedef struct {
-    wk_store *store;
-    double    lr;       /* default 1e-3 */
-    double    momentum; /* SGD */
-    bool      nesterov;
-    double    beta1, beta2, eps; /* Adam; default 0.9, 0.999, 1e-8 */
-    double    decay;             /* weight decay: of SGD in the gradient, of AdamW apart */
-    int       end_;              /* set by the macro, so that partial lists do not warn */
-} wk_optim_args;
-
-WK_API wk_optim *wk_sgd_new_with(const wk_optim_args *args);
-WK_API wk_optim *wk_adamw_new_with(const wk_optim_args *args); /* Loshchilov and Hutter, 2019 */
-#define wk_sgd_new(...)   wk_sgd_new_with(&(wk_optim_args){ __VA_ARGS__, .end_ = 0 })
-#define wk_adamw_new(...) wk_adamw_new_with(&(wk_optim_args){ __VA_ARGS__, .end_ = 0 })
-WK_API void wk_optim_free(wk_optim *o);
-WK_API void wk_set_lr(wk_optim *o, double lr);
-WK_API bool wk_step(wk_optim *o); /* update the parameters, forget their gradients */
-
-/* Scale all gradients so that their joint 2-norm is at most limit; returns what it was. */
-WK_API double wk_clip_grad_norm(wk_store *s, double limit);
 
 #ifdef __cplusplus
 }

@@ -20,6 +20,7 @@
 #include <wick/model.h>
 #include <wick/nn.h>
 #include <wick/ops.h>
+#include <wick/optim.h>
 #include <wick/tensor.h>
 #include <wick/text.h>
 

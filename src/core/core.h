@@ -194,9 +194,15 @@ typedef union { /* each operation reads one of these */
         bool   align, transposed;
         double scale;
     } resample;
+    struct { /* see ops/adam.c */
+        double rate, beta1, beta2, eps, size, keep, decay;
+    } adam;
     wk_device *device;
     wk_dtype   dtype;
 } wk_options;
+
+/* A step of Adam in one pass: p, and in place m, v and (or NULL) the largest v so far. */
+bool wk_adam(wk_tensor *p, wk_tensor *g, wk_tensor *const state[3], const wk_options *opt);
 
 struct wk_call {
     const wk_op *op;

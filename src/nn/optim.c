@@ -1,92 +1,59 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* optim.c - optimisers: a rule that turns a parameter, its gradient and some state of
- * the parameter's shape into the parameter's next value.
- *
- * The rules are written in the library's own operations, so they run on any device. */
-#include "../core/core.h"
-#include <wick/nn.h>
+/* optim.c - optimisers: their parameters' state, groups, steps, files.  The rules are in
+ * rules.c, written in the library's own operations, so they run on any device. */
+#include "optim.h"
+
+#include <wick/io.h>
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
-enum { MOST_STATE = 2 };
-
-typedef struct {
-    int states; /* tensors kept for each parameter */
-    void (*update)(wk_optim *o, wk_tensor *p, wk_tensor *g, wk_tensor **state);
-} rule;
-
-struct wk_optim {
-    wk_optim_args arg;
-    const rule   *rule;
-    int64_t       steps;
-    wk_tensor *(*state)[MOST_STATE]; /* of each parameter of the store */
-    size_t count, room;
-};
-
-/* ---- Rules -------------------------------------------------------------- */
-
-/* As torch.optim.SGD: Sutskever et al., 2013, with the rate outside of the momentum. */
-static void sgd(wk_optim *o, wk_tensor *p, wk_tensor *g, wk_tensor **state)
+static char *duplicate(const char *text)
 {
-    const wk_optim_args *a = &o->arg;
-    if (a->decay != 0)
-        g = wk_add(g, wk_scale(p, a->decay));
-    if (a->momentum != 0) {
-        wk_tensor *m = *state;
-        wk_assign(m, o->steps == 1 ? g : wk_add(wk_scale(m, a->momentum), g));
-        g = a->nesterov ? wk_add(g, wk_scale(m, a->momentum)) : m;
-    }
-    wk_accumulate(p, wk_scale(g, -a->lr));
+    size_t size = strlen(text) + 1;
+    char  *copy = wk_alloc(size);
+    return copy ? memcpy(copy, text, size) : NULL;
 }
 
-static void adamw(wk_optim *o, wk_tensor *p, wk_tensor *g, wk_tensor **state)
+/* ---- Making ------------------------------------------------------------- */
+
+static double or_default(double x, double otherwise)
 {
-    const wk_optim_args *a = &o->arg;
-    wk_tensor           *m = state[0], *v = state[1];
-    double               n = (double)o->steps;
-    wk_assign(m, wk_add(wk_scale(m, a->beta1), wk_scale(g, 1 - a->beta1)));
-    wk_assign(v, wk_add(wk_scale(v, a->beta2), wk_scale(wk_square(g), 1 - a->beta2)));
-    double     size = 1 / sqrt(1 - pow(a->beta2, n)), rate = a->lr / (1 - pow(a->beta1, n));
-    wk_tensor *spread = wk_add_scalar(wk_scale(wk_sqrt(v), size), a->eps);
-    wk_assign(p, wk_sub(wk_scale(p, 1 - a->lr * a->decay), wk_scale(wk_div(m, spread), rate)));
+    return x == WK_NONE ? 0 : x != 0 ? x : otherwise;
 }
 
-/* ---- Optimisers --------------------------------------------------------- */
-
-static wk_optim *optim_new(const wk_optim_args *a, const rule *r)
+wk_optim *wk_optim_new(const wk_optim_args *a, const wk_rule *r)
 {
     wk_optim *o = wk_ok() ? wk_alloc(sizeof *o) : NULL;
     if (!o)
         return NULL;
-    *o = (wk_optim){ .arg = *a, .rule = r };
-    o->arg.lr = a->lr != 0 ? a->lr : 1e-3;
-    o->arg.beta1 = a->beta1 != 0 ? a->beta1 : 0.9;
-    o->arg.beta2 = a->beta2 != 0 ? a->beta2 : 0.999;
-    o->arg.eps = a->eps != 0 ? a->eps : 1e-8;
+    const wk_optim_args *d = &r->defaults;
+    *o = (wk_optim){ .arg = *a, .rule = r, .product = 1 };
+    o->arg.lr = or_default(a->lr, d->lr);
+    o->arg.momentum = or_default(a->momentum, d->momentum);
+    o->arg.beta1 = or_default(a->beta1, d->beta1);
+    o->arg.beta2 = or_default(a->beta2, d->beta2);
+    o->arg.eps = or_default(a->eps, d->eps);
+    o->arg.alpha = or_default(a->alpha, d->alpha);
+    o->arg.decay = or_default(a->decay, d->decay);
+    o->arg.momentum_decay = or_default(a->momentum_decay, d->momentum_decay);
     if (!a->store)
-        wk_fail(WK_ERR_ARGUMENT, "an optimiser without a store");
+        wk_fail(WK_ERR_ARGUMENT, "%s: an optimiser without a store", r->name);
     return o;
-}
-
-wk_optim *wk_sgd_new_with(const wk_optim_args *a)
-{
-    static const rule plain = { 0, sgd }, with_momentum = { 1, sgd };
-    return optim_new(a, a->momentum != 0 ? &with_momentum : &plain);
-}
-
-wk_optim *wk_adamw_new_with(const wk_optim_args *a)
-{
-    static const rule r = { 2, adamw };
-    return optim_new(a, &r);
 }
 
 void wk_optim_free(wk_optim *o)
 {
-    for (size_t i = 0; o && i < o->count; i++)
-        for (int k = 0; k < MOST_STATE; k++)
+    if (!o)
+        return;
+    for (size_t i = 0; i < o->count; i++)
+        for (int k = 0; k <= MOST_STATE; k++)
             wk_drop(o->state[i][k]);
-    if (o)
-        wk_free(o->state);
+    for (size_t i = 0; i < o->groups; i++)
+        wk_free(o->group[i].part);
+    wk_free(o->group);
+    wk_free(o->state);
     wk_free(o);
 }
 
@@ -96,7 +63,20 @@ void wk_set_lr(wk_optim *o, double lr)
         o->arg.lr = lr;
 }
 
-/* State for the parameters that came since the last step, zero and in f32. */
+void wk_optim_group_with(wk_optim *o, const char *part, const wk_group_args *a)
+{
+    if (!wk_ok() || !o || !wk_reserve(&o->group, &o->group_room, o->groups + 1, sizeof *o->group))
+        return;
+    char *copy = duplicate(part);
+    if (copy)
+        o->group[o->groups++] = (wk_group){ copy, a->lr, a->decay };
+}
+
+/* ---- Steps -------------------------------------------------------------- */
+
+static bool is_wide(const wk_tensor *p) { return p->dtype == WK_F32 || p->dtype == WK_F64; }
+
+/* State for the parameters that came since the last step. */
 static bool grow(wk_optim *o)
 {
     size_t n = (size_t)wk_store_count(o->arg.store);
@@ -105,10 +85,12 @@ static bool grow(wk_optim *o)
     while (o->count < n && wk_ok()) {
         wk_scope   scope = wk_mark();
         wk_tensor *p = wk_store_at(o->arg.store, (int)o->count);
-        wk_tensor *state[MOST_STATE] = { NULL };
+        wk_tensor *state[MOST_STATE + 1] = { NULL };
+        wk_tensor *wide = is_wide(p) ? NULL : wk_cast(p, WK_F32);
         for (int k = 0; k < o->rule->states; k++)
-            state[k] = wk_full_like(p, 0);
-        for (int k = 0; wk_ok() && k < MOST_STATE; k++)
+            state[k] = wk_full_like(wide ? wide : p, 0);
+        state[MOST_STATE] = wide;
+        for (int k = 0; wk_ok() && k <= MOST_STATE; k++)
             o->state[o->count][k] = wk_keep(state[k]);
         o->count += wk_ok();
         wk_sweep(scope);
@@ -116,17 +98,37 @@ static bool grow(wk_optim *o)
     return wk_ok();
 }
 
+/* One parameter's step, with the numbers of its group. */
+static void update(wk_optim *o, wk_tensor *p, wk_tensor *const *state)
+{
+    const wk_optim_args before = o->arg;
+    wk_tensor          *wide = state[MOST_STATE], *g = wk_grad(p);
+    for (size_t i = 0; i < o->groups; i++)
+        if (strstr(wk_name(p), o->group[i].part)) {
+            o->arg.lr = before.lr * (o->group[i].lr != 0 ? o->group[i].lr : 1);
+            o->arg.decay = or_default(o->group[i].decay, before.decay);
+        }
+    o->rule->update(o, wide ? wide : p, wide ? wk_cast(g, WK_F32) : g, state);
+    if (wide)
+        wk_assign(p, wide);
+    o->arg = before;
+}
+
 bool wk_step(wk_optim *o)
 {
-    if (!wk_ok() || !o || !grow(o))
+    if (!wk_ok() || !o)
         return false;
     bool before = wk_no_grad(true);
+    grow(o);
     o->steps++;
+    if (o->rule->defaults.momentum_decay != 0)
+        o->product *=
+            o->arg.beta1 * (1 - 0.5 * pow(0.96, (double)o->steps * o->arg.momentum_decay));
     for (size_t i = 0; i < o->count && wk_ok(); i++) {
         wk_scope   scope = wk_mark();
         wk_tensor *p = wk_store_at(o->arg.store, (int)i);
         if (wk_grad(p))
-            o->rule->update(o, p, wk_grad(p), o->state[i]);
+            update(o, p, o->state[i]);
         wk_set_grad(p, NULL);
         wk_sweep(scope);
     }
@@ -134,20 +136,67 @@ bool wk_step(wk_optim *o)
     return wk_ok();
 }
 
-double wk_clip_grad_norm(wk_store *s, double limit)
+/* ---- Files -------------------------------------------------------------- */
+
+/* "model.norm.weight/1" is state number 1 of that parameter. */
+static const char *key_of(const wk_optim *o, size_t i, int k, char room[300])
 {
-    bool     before = wk_no_grad(true);
-    wk_scope scope = wk_mark();
-    double   sum = 0;
-    for (int i = 0; i < wk_store_count(s) && wk_ok(); i++)
-        if (wk_grad(wk_store_at(s, i)))
-            sum += wk_item(wk_sum(wk_square(wk_grad(wk_store_at(s, i)))));
-    double norm = sqrt(sum);
-    for (int i = 0; i < wk_store_count(s) && wk_ok() && norm > limit; i++) {
-        wk_tensor *p = wk_store_at(s, i);
-        wk_set_grad(p, wk_grad(p) ? wk_scale(wk_grad(p), limit / (norm + 1e-6)) : NULL);
+    snprintf(room, 300, "%s/%d", wk_name(wk_store_at(o->arg.store, (int)i)), k);
+    return room;
+}
+
+bool wk_optim_save(const wk_optim *o, const char *path)
+{
+    size_t      count = o ? o->count * (MOST_STATE + 1) : 0, n = 0;
+    char        steps[32], product[40], room[300];
+    const char *metadata[] = { "steps", steps, "product", product, "rule", "", NULL };
+    char      **names = wk_ok() ? wk_alloc_array(count + 1, sizeof *names) : NULL;
+    wk_tensor **tensors = wk_ok() ? wk_alloc_array(count + 1, sizeof *tensors) : NULL;
+    for (size_t i = 0; wk_ok() && i < count; i++) {
+        size_t     at = i / (MOST_STATE + 1);
+        int        k = (int)(i % (MOST_STATE + 1));
+        wk_tensor *x = o->state[at][k];
+        if (x && (names[n] = duplicate(key_of(o, at, k, room))))
+            tensors[n++] = x;
     }
-    wk_sweep(scope);
+    if (wk_ok() && o) {
+        snprintf(steps, sizeof steps, "%lld", (long long)o->steps);
+        snprintf(product, sizeof product, "%a", o->product);
+        metadata[5] = o->rule->name;
+        wk_safetensors_save(path, (int)n, (const char *const *)names, tensors, metadata);
+    }
+    for (size_t i = 0; i < n; i++)
+        wk_free(names[i]);
+    wk_free(names);
+    wk_free(tensors);
+    return wk_ok() && o;
+}
+
+bool wk_optim_load(wk_optim *o, const char *path)
+{
+    wk_archive *a = o ? wk_archive_open(path) : NULL;
+    if (!a)
+        return false;
+    const char *rule = wk_archive_metadata(a, "rule");
+    const char *steps = wk_archive_metadata(a, "steps");
+    const char *product = wk_archive_metadata(a, "product");
+    if (!rule || !steps || !product || strcmp(rule, o->rule->name))
+        wk_fail(WK_ERR_FORMAT, "%s: not the state of %s", path, o->rule->name);
+    bool before = wk_no_grad(true);
+    grow(o);
+    for (size_t i = 0; wk_ok() && i < o->count; i++)
+        for (int k = 0; wk_ok() && k <= MOST_STATE; k++) {
+            char     room[300];
+            wk_scope scope = wk_mark();
+            if (o->state[i][k])
+                wk_assign(o->state[i][k], wk_archive_get(a, key_of(o, i, k, room)));
+            wk_sweep(scope);
+        }
     wk_no_grad(before);
-    return norm;
+    if (wk_ok()) {
+        o->steps = strtoll(steps, NULL, 10);
+        o->product = strtod(product, NULL);
+    }
+    wk_archive_free(a);
+    return wk_ok();
 }

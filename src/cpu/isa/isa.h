@@ -19,6 +19,7 @@ extern const wk_kernel WK_ISA(kernels)[WK_OP_LISTED + 1];
 
 void WK_ISA(install_rows)(void);
 bool WK_ISA(function)(const wk_call *c); /* element by element */
+bool WK_ISA(adam)(const wk_call *c);
 bool WK_ISA(reduce)(const wk_call *c);
 bool WK_ISA(cross_entropy)(const wk_call *c);
 bool WK_ISA(cross_entropy_grad)(const wk_call *c);

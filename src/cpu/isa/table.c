@@ -6,6 +6,7 @@
 const wk_kernel WK_ISA(kernels)[WK_OP_LISTED + 1] = {
     [WK_OP_LISTED] = { .run = WK_ISA(function), .strided = WK_ALL_OPERANDS },
     [WK_OP_accumulate] = { .run = WK_ISA(function), .strided = WK_ALL_OPERANDS },
+    [WK_OP_adam] = { .run = WK_ISA(adam) },
     [WK_OP_where] = { .run = WK_ISA(function), .strided = WK_ALL_OPERANDS },
     [WK_OP_glu] = { .run = WK_ISA(function), .strided = WK_ALL_OPERANDS },
     [WK_OP_sum] = { .run = WK_ISA(reduce), .strided = WK_ALL_OPERANDS },

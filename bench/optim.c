@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* optim.c - a step of AdamW over so many million f32 parameters: ms and GB/s, medians of 9.
+ *
+ *   build/bench/optim [MILLIONS]     (124); bench/peers_optim.py does the same in PyTorch */
+#include <wick/wick.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { SAMPLES = 9, BYTES = 28 }; /* parameter, gradient and two moments read, three written */
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+int main(int argc, char **argv)
+{
+    int64_t    n = argc > 1 ? atoll(argv[1]) : 124;
+    wk_store  *s = wk_store_new();
+    wk_tensor *p = wk_param(wk_root(s), "p", WK_SHAPE(n, 1000000), (wk_init){ WK_INIT_ONES, 0 });
+    wk_tensor *g = wk_full_like(p, 0.01);
+    wk_optim  *o = wk_adamw_new(s, .lr = 1e-3, .decay = 0.1);
+    double     sample[SAMPLES];
+    for (int i = -1; i < SAMPLES && wk_ok(); i++) {
+        wk_set_grad(p, g);
+        double start = now();
+        wk_step(o);
+        if (i >= 0)
+            sample[i] = now() - start;
+    }
+    qsort(sample, SAMPLES, sizeof *sample, by_size);
+    if (wk_ok())
+        printf("adamw  %lld M parameters, %d threads  %8.2f ms  %6.1f GB/s\n", (long long)n,
+               wk_threads(), 1e3 * sample[SAMPLES / 2],
+               (double)n * 1e6 * BYTES / sample[SAMPLES / 2] / 1e9);
+    wk_optim_free(o);
+    wk_store_free(s);
+    return wk_finish();
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* optim.h - what optimisers are made of: a rule that turns a parameter, its gradient and
+ * some state of the parameter's shape into the parameter's next value. */
+#ifndef WK_NN_OPTIM_H
+#define WK_NN_OPTIM_H
+
+#include "../core/core.h"
+#include <wick/optim.h>
+
+enum { MOST_STATE = 3 };
+
+typedef struct {
+    const char   *name;
+    int           states;   /* tensors kept for each parameter, at first zero */
+    wk_optim_args defaults; /* of numbers that are 0 */
+    void (*update)(wk_optim *o, wk_tensor *p, wk_tensor *g, wk_tensor *const *state);
+} wk_rule;
+
+typedef struct {
+    char  *part; /* of names */
+    double lr, decay;
+} wk_group;
+
+struct wk_optim {
+    wk_optim_args  arg; /* while a parameter is updated, lr and decay are its own */
+    const wk_rule *rule;
+    int64_t        steps;
+    double         product;              /* of nadam's momenta so far */
+    wk_tensor *(*state)[MOST_STATE + 1]; /* of each parameter of the store; last the f32 copy */
+    size_t    count, room;
+    wk_group *group;
+    size_t    groups, group_room;
+};
+
+wk_optim *wk_optim_new(const wk_optim_args *args, const wk_rule *rule);
+
+#endif
