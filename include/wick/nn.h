@@ -89,6 +89,63 @@ WK_API wk_tensor *wk_embedding_new(wk_vars at, int64_t count, int64_t width);
 WK_API wk_tensor *wk_rms_norm_new(wk_vars at, int64_t width);
 WK_API wk_layer   wk_layer_norm_new(wk_vars at, int64_t width);
 
+/* ---- Recurrent layers ---------------------------------------------------- */
+
+typedef enum { WK_RNN_TANH, WK_RNN_RELU, WK_LSTM, WK_GRU } wk_rnn_kind;
+
+enum { WK_RNN_LAYERS = 16 }; /* at most */
+
+typedef struct {
+    wk_tensor *weight_ih, *weight_hh; /* [gates hidden, in], [gates hidden, hidden] */
+    wk_tensor *bias_ih, *bias_hh;     /* [gates hidden]; NULL where unbiased */
+    wk_tensor *weight_hr;             /* [proj, hidden]; NULL where nothing is projected */
+} wk_rnn_cell;
+
+typedef struct {
+    wk_rnn_kind kind;
+    int         layers;
+    bool        bidirectional, batch_first;
+    double      dropout;
+    wk_rnn_cell cell[2 * WK_RNN_LAYERS]; /* layer by layer, the reverse one second */
+} wk_rnn;
+
+typedef struct {
+    wk_vars at;
+    int64_t in, hidden;
+    int     layers; /* default 1 */
+    bool    bidirectional;
+    bool    batch_first; /* x is [b, t, in], not [t, b, in] */
+    bool    unbiased;
+    bool    relu;    /* of wk_rnn_new: not tanh */
+    double  dropout; /* of what a layer gives to the next one, while training */
+    int64_t proj;    /* of wk_lstm_new: the size that h is projected to; 0: it is not */
+    int     end_;    /* set by the macro, so that partial lists do not warn */
+} wk_rnn_args;
+
+WK_API wk_rnn wk_rnn_new_with(const wk_rnn_args *args); /* weight_ih_l0, weight_hh_l0 .. */
+WK_API wk_rnn wk_lstm_new_with(const wk_rnn_args *args);
+WK_API wk_rnn wk_gru_new_with(const wk_rnn_args *args);
+#define wk_rnn_new(...)  wk_rnn_new_with(&(wk_rnn_args){ __VA_ARGS__, .end_ = 0 })
+#define wk_lstm_new(...) wk_lstm_new_with(&(wk_rnn_args){ __VA_ARGS__, .end_ = 0 })
+#define wk_gru_new(...)  wk_gru_new_with(&(wk_rnn_args){ __VA_ARGS__, .end_ = 0 })
+
+/* The state between steps: [layers directions, b, hidden].  NULL stands for zeros. */
+typedef struct {
+    wk_tensor *h, *c; /* c of an LSTM alone */
+} wk_rnn_state;
+
+typedef struct {
+    const wk_rnn *rnn;
+    wk_tensor    *x;     /* [t, b, in], or [t, in] without a batch */
+    wk_rnn_state *state; /* where it begins, and then where it ended; NULL: zeros */
+    bool          train; /* with dropout */
+    int           end_;  /* set by the macro, so that partial lists do not warn */
+} wk_rnn_forward_args;
+
+/* [t, b, directions hidden]: the last layer's h at each step.  Once differentiable. */
+WK_API wk_tensor *wk_rnn_forward_with(const wk_rnn_forward_args *args);
+#define wk_rnn_forward(...) wk_rnn_forward_with(&(wk_rnn_forward_args){ __VA_ARGS__, .end_ = 0 })
+
 /* ---- Losses --------------------------------------------------------------- */
 
 /* Of x and what it should be, y, of one shape.  Halves are computed in f32, and give f32. */

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* test_modules.c - modules against PyTorch's (tests/golden/make_modules.py): the names of
+ * their parameters, what they give, and all gradients; on every instruction set. */
+#include "test.h"
+
+#include "../src/cpu/cpu.h"
+#include <wick/wick.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char PATH[] = "tests/golden/nn/modules.safetensors";
+
+enum { MOST = 8 }; /* tensors that a module is given, or gives */
+
+typedef struct {
+    const char *name;
+    void (*run)(wk_vars at, wk_tensor **in, wk_tensor **out); /* fills out up to a NULL */
+} module;
+
+/* ---- The modules -------------------------------------------------------- */
+
+static void recurrent(const wk_rnn *m, wk_tensor **in, wk_tensor **out)
+{
+    wk_rnn_state s = { in[1], in[2] };
+    out[0] = wk_rnn_forward(m, in[0], .state = &s);
+    out[1] = s.h;
+    out[2] = s.c;
+}
+
+#define RECURRENT(name_, kind, ...)                                                                \
+    static void name_(wk_vars at, wk_tensor **in, wk_tensor **out)                                 \
+    {                                                                                              \
+        wk_rnn m = wk_##kind##_new(at, __VA_ARGS__);                                               \
+        recurrent(&m, in, out);                                                                    \
+    }
+RECURRENT(rnn, rnn, 3, 4)
+RECURRENT(rnn_relu, rnn, 3, 4, .relu = true, .unbiased = true, .bidirectional = true)
+RECURRENT(lstm, lstm, 3, 5, .layers = 2, .bidirectional = true)
+RECURRENT(lstm_first, lstm, 4, 3, .batch_first = true)
+RECURRENT(lstm_alone, lstm, 3, 4, .unbiased = true)
+RECURRENT(lstm_proj, lstm, 3, 5, .layers = 2, .bidirectional = true, .proj = 2)
+RECURRENT(lstm_wide, lstm, 5, 19, .bidirectional = true)
+RECURRENT(gru, gru, 3, 5, .layers = 2, .bidirectional = true)
+RECURRENT(gru_first, gru, 4, 3, .batch_first = true, .unbiased = true)
+RECURRENT(gru_wide, gru, 3, 18)
+
+#define MODULE(name)                                                                               \
+    {                                                                                              \
+#name, name                                                                                \
+    }
+static const module modules[] = {
+    MODULE(rnn),       MODULE(rnn_relu),  MODULE(lstm), MODULE(lstm_first), MODULE(lstm_alone),
+    MODULE(lstm_proj), MODULE(lstm_wide), MODULE(gru),  MODULE(gru_first),  MODULE(gru_wide),
+};
+
+/* ---- Comparing ---------------------------------------------------------- */
+
+static void compare(const wk_archive *a, const char *key, wk_tensor *got, double bound)
+{
+    wk_scope   scope = wk_mark();
+    wk_tensor *want = wk_archive_get(a, key);
+    if (!CHECK_MSG(got && want && wk_ok(), "%s", key)) {
+        wk_clear();
+        wk_sweep(scope);
+        return;
+    }
+    wk_shape g = wk_shape_of(got), w = wk_shape_of(want);
+    bool     same = g.rank == w.rank;
+    for (int i = 0; same && i < g.rank; i++)
+        same = g.dim[i] == w.dim[i];
+    if (CHECK_MSG(same, "%s has another shape", key)) {
+        double most = fmax(1, wk_item(wk_max(wk_abs(want))));
+        double far = wk_item(wk_max(wk_abs(wk_sub(wk_cast(wk_detach(got), WK_F64), want))));
+        CHECK_MSG(far <= bound * most, "%s is off by %g of %g", key, far, most);
+    }
+    wk_sweep(scope);
+}
+
+/* in.NAME.0 ... of the archive; floats of the dtype, tracked. */
+static int inputs_of(const wk_archive *a, const char *name, wk_dtype dtype, wk_tensor **in)
+{
+    char key[96];
+    int  n = 0;
+    for (;
+         n < MOST && snprintf(key, sizeof key, "in.%s.%d", name, n) && wk_archive_find(a, key) >= 0;
+         n++) {
+        in[n] = wk_archive_get(a, key);
+        if (wk_dtype_is_float(wk_dtype_of(in[n])))
+            in[n] = wk_track(wk_copy(wk_cast(in[n], dtype)));
+    }
+    return n;
+}
+
+static void check(const module *m, wk_dtype dtype, double bound)
+{
+    char        key[128];
+    size_t      n = strlen(m->name);
+    wk_archive *a = wk_archive_open(PATH);
+    wk_store   *s = wk_store_open(PATH, dtype);
+    wk_tensor  *in[MOST] = { NULL }, *out[MOST + 1] = { NULL }, *loss = NULL;
+    int         inputs = inputs_of(a, m->name, dtype, in);
+    m->run(wk_at(wk_root(s), "%s", m->name), in, out); /* makes the parameters; untracked */
+    wk_store_track(s, true);
+    m->run(wk_at(wk_root(s), "%s", m->name), in, out);
+    for (int i = 0; out[i]; i++) {
+        wk_tensor *half = wk_scale(wk_sum(wk_square(out[i])), 0.5);
+        loss = loss ? wk_add(loss, half) : half;
+        snprintf(key, sizeof key, "out.%s.%d", m->name, i);
+        compare(a, key, out[i], bound);
+    }
+    wk_backward(loss);
+    for (int i = 0; i < inputs; i++)
+        if (snprintf(key, sizeof key, "grad.in.%s.%d", m->name, i) && wk_archive_find(a, key) >= 0)
+            compare(a, key, wk_grad(in[i]), 10 * bound);
+    for (int i = 0; i < wk_archive_count(a); i++) {
+        const char *name = wk_archive_name(a, i);
+        if (strncmp(name, m->name, n) || name[n] != '.')
+            continue;
+        wk_tensor *p = wk_store_find(s, name);
+        snprintf(key, sizeof key, "grad.%s", name);
+        if (CHECK_MSG(p, "%s has no parameter %s", m->name, name) && wk_archive_find(a, key) >= 0)
+            compare(a, key, wk_grad(p), 10 * bound);
+    }
+    if (!wk_ok())
+        CHECK_MSG(false, "%s", m->name), wk_clear();
+    wk_archive_free(a);
+    wk_store_free(s);
+}
+
+static void check_all(wk_dtype dtype, double bound)
+{
+    for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
+        wk_scope scope = wk_mark();
+        check(&modules[i], dtype, bound);
+        wk_sweep(scope);
+    }
+}
+
+TEST(modules_are_those_of_pytorch) { check_all(WK_F64, 1e-12); }
+
+TEST(modules_are_those_of_pytorch_in_f32)
+{
+    const wk_cpu_isa *isas[8], *before = wk_cpu_current();
+    int               n = wk_cpu_list(isas, 8);
+    for (int i = 0; i < n; i++) {
+        wk_cpu_use(isas[i]);
+        check_all(WK_F32, 2e-6);
+    }
+    wk_cpu_use(before);
+}
