@@ -19,31 +19,31 @@ enum { CELL_GATES = 4, CELL_PLANES = 6 };
 static inline int cell_gates(int kind) { return kind == WK_LSTM ? 4 : kind == WK_GRU ? 3 : 1; }
 static inline int cell_planes(int kind) { return kind == WK_LSTM ? 6 : kind == WK_GRU ? 5 : 1; }
 
-static inline void cell_forward(int kind, const REAL *x, const REAL *w, REAL h, REAL c, REAL *plane)
+static inline void cell_forward(int kind, const REAL *x, const REAL *w, REAL h, REAL c, REAL *p)
 {
     if (kind == WK_LSTM) {
         REAL i = SIG(x[0] + w[0]), f = SIG(x[1] + w[1]);
         REAL g = TANH(x[2] + w[2]), o = SIG(x[3] + w[3]);
         c = f * c + i * g;
-        plane[0] = o * TANH(c);
-        plane[1] = c, plane[2] = i, plane[3] = f, plane[4] = g, plane[5] = o;
+        p[0] = o * TANH(c);
+        p[1] = c, p[2] = i, p[3] = f, p[4] = g, p[5] = o;
     } else if (kind == WK_GRU) {
         REAL r = SIG(x[0] + w[0]), z = SIG(x[1] + w[1]), n = TANH(x[2] + r * w[2]);
-        plane[0] = n + z * (h - n);
-        plane[1] = r, plane[2] = z, plane[3] = n, plane[4] = w[2];
+        p[0] = n + z * (h - n);
+        p[1] = r, p[2] = z, p[3] = n, p[4] = w[2];
     } else {
         REAL s = x[0] + w[0];
-        plane[0] = kind == WK_RNN_RELU ? POSITIVE(s, s) : TANH(s);
+        p[0] = kind == WK_RNN_RELU ? POSITIVE(s, s) : TANH(s);
     }
 }
 
 /* From the gradient of the new h and c those of the gates, as w and (of the last gate) as
  * x, and of h and c before; of h the part that does not come through w. */
-static inline void cell_backward(int kind, const REAL *plane, REAL h, REAL c, REAL *dh, REAL *dc,
+static inline void cell_backward(int kind, const REAL *p, REAL h, REAL c, REAL *dh, REAL *dc,
                                  REAL *dw, REAL *dx)
 {
     if (kind == WK_LSTM) {
-        REAL i = plane[2], f = plane[3], g = plane[4], o = plane[5], t = TANH(plane[1]);
+        REAL i = p[2], f = p[3], g = p[4], o = p[5], t = TANH(p[1]);
         REAL d = *dc + *dh * o * (K(1) - t * t);
         dw[0] = d * g * i * (K(1) - i);
         dw[1] = d * c * f * (K(1) - f);
@@ -53,14 +53,14 @@ static inline void cell_backward(int kind, const REAL *plane, REAL h, REAL c, RE
         *dc = d * f;
         *dh = K(0);
     } else if (kind == WK_GRU) {
-        REAL r = plane[1], z = plane[2], n = plane[3];
+        REAL r = p[1], z = p[2], n = p[3];
         *dx = *dh * (K(1) - z) * (K(1) - n * n);
-        dw[0] = *dx * plane[4] * r * (K(1) - r);
+        dw[0] = *dx * p[4] * r * (K(1) - r);
         dw[1] = *dh * (h - n) * z * (K(1) - z);
         dw[2] = *dx * r;
         *dh = *dh * z;
     } else {
-        REAL y = plane[0];
+        REAL y = p[0];
         *dx = dw[0] = kind == WK_RNN_RELU ? POSITIVE(y, *dh) : *dh * (K(1) - y * y);
         *dh = K(0);
     }

@@ -190,6 +190,7 @@ const wk_op wk_op_recurrent_grad = {
     .required = 2,
     .infer = grad_infer,
     .compute = grad_compute,
+    .host = wk_host_recurrent_grad,
 };
 
 /* ---- Putting it together ------------------------------------------------- */
@@ -244,5 +245,6 @@ const wk_op wk_op_recurrent = {
     .required = 2,
     .infer = infer,
     .compute = compute,
+    .host = wk_host_recurrent,
     .backward = backward,
 };
