@@ -159,8 +159,10 @@ bool wk_has(wk_vars at, const char *name)
             wk_archive_find(at.store->archive, full.path) >= 0);
 }
 
-static wk_tensor *make(wk_shape shape, wk_init init)
+wk_tensor *wk_init_new(wk_shape shape, wk_init init)
 {
+    if (init.make)
+        return init.make(shape, &init);
     switch (init.kind) {
     case WK_INIT_ZEROS:
         return wk_zeros_of(WK_F32, shape);
@@ -197,7 +199,7 @@ wk_tensor *wk_param(wk_vars at, const char *name, wk_shape shape, wk_init init)
     wk_tensor *x = wk_store_find(s, full.path);
     if (!x) {
         x = keep(s, full.path,
-                 s->archive ? load(s, full.path) : wk_cast(make(shape, init), s->dtype));
+                 s->archive ? load(s, full.path) : wk_cast(wk_init_new(shape, init), s->dtype));
         if (x && !s->archive)
             x->tracked = true;
     }

@@ -46,13 +46,110 @@ RECURRENT(gru, gru, 3, 5, .layers = 2, .bidirectional = true)
 RECURRENT(gru_first, gru, 4, 3, .batch_first = true, .unbiased = true)
 RECURRENT(gru_wide, gru, 3, 18)
 
+static void embedding(wk_vars at, wk_tensor **in, wk_tensor **out)
+{
+    out[0] = wk_embedding_padded(in[0], wk_embedding_new_padded(at, 7, 3, 2), 2);
+}
+
+static void group_norm(wk_vars at, wk_tensor **in, wk_tensor **out)
+{
+    out[0] = wk_group_norm(in[0], 3, wk_group_norm_new(at, 6), 1e-5);
+}
+
+#define CONV(name_, new, forward, ...)                                                             \
+    static void name_(wk_vars at, wk_tensor **in, wk_tensor **out)                                 \
+    {                                                                                              \
+        wk_conv_args m = new (at, __VA_ARGS__);                                                    \
+        out[0] = forward(&m, in[0]);                                                               \
+    }
+CONV(conv1d, wk_conv_new, wk_conv_forward, 4, 6, WK_SHAPE(3), .stride = WK_SHAPE(2),
+     .padding = WK_SHAPE(1), .groups = 2)
+CONV(conv2d, wk_conv_new, wk_conv_forward, 3, 4, WK_SHAPE(3, 2), .same = true, .unbiased = true)
+CONV(conv3d, wk_conv_new, wk_conv_forward, 2, 3, WK_SHAPE(2, 2, 2), .dilation = WK_SHAPE(1, 2, 1))
+CONV(conv_transpose2d, wk_conv_transpose_new, wk_conv_transpose_forward, 4, 2, WK_SHAPE(3, 3),
+     .stride = WK_SHAPE(2, 2), .output_padding = WK_SHAPE(1, 1), .groups = 2)
+
+static void sequential(wk_vars at, wk_tensor **in, wk_tensor **out)
+{
+    wk_block net[] = {
+        { .conv = wk_conv_new(wk_at(at, "0"), 2, 3, WK_SHAPE(3)), .call = wk_relu },
+        { .linear = wk_linear_new(wk_at(at, "2"), 5, 4),
+          .norm = wk_layer_norm_new(wk_at(at, "3"), 4),
+          .call = wk_tanh,
+          .dropout = 0.5 },
+        { .linear = wk_linear_new(wk_at(at, "6"), 4, 2) },
+    };
+    out[0] = wk_sequential(in[0], net, 3);
+}
+
+#define MULTIHEAD(name_, unbiased_, ...)                                                           \
+    static void name_(wk_vars at, wk_tensor **in, wk_tensor **out)                                 \
+    {                                                                                              \
+        wk_multihead m = wk_multihead_new(at, 6, 2, .unbiased = unbiased_, .dropout = 0.5);        \
+        out[0] = wk_multihead_forward(&m, in[0], __VA_ARGS__);                                     \
+    }
+MULTIHEAD(multihead, false, .train = false)
+MULTIHEAD(multihead_masks, true, .mask = in[1], .padding = in[2])
+MULTIHEAD(multihead_added, false, .mask = in[1], .padding = in[2])
+MULTIHEAD(multihead_cross, false, in[1])
+MULTIHEAD(multihead_three, false, in[1], in[2])
+
+static void encoder(wk_vars at, wk_tensor **in, wk_tensor **out)
+{
+    wk_transformer l = wk_encoder_layer_new(at, 6, 2, 10, .dropout = 0.5);
+    out[0] = wk_transformer_forward(&l, in[0], .padding = in[1]);
+}
+
+static void encoder_first(wk_vars at, wk_tensor **in, wk_tensor **out)
+{
+    wk_transformer l = wk_encoder_layer_new(at, 6, 3, 8, wk_gelu, .norm_first = true, .eps = 0.01,
+                                            .unbiased = true);
+    out[0] = wk_transformer_forward(&l, in[0], .causal = true, .train = true);
+}
+
+static void decoder(wk_vars at, wk_tensor **in, wk_tensor **out)
+{
+    wk_transformer l = wk_decoder_layer_new(at, 6, 2, 10);
+    out[0] = wk_transformer_forward(&l, in[0], in[1], .causal = true, .train = true);
+}
+
+static void decoder_first(wk_vars at, wk_tensor **in, wk_tensor **out)
+{
+    wk_transformer l = wk_decoder_layer_new(at, 6, 2, 8, .norm_first = true);
+    out[0] = wk_transformer_forward(&l, in[0], in[1], .memory_padding = in[2]);
+}
+
 #define MODULE(name)                                                                               \
     {                                                                                              \
 #name, name                                                                                \
     }
 static const module modules[] = {
-    MODULE(rnn),       MODULE(rnn_relu),  MODULE(lstm), MODULE(lstm_first), MODULE(lstm_alone),
-    MODULE(lstm_proj), MODULE(lstm_wide), MODULE(gru),  MODULE(gru_first),  MODULE(gru_wide),
+    MODULE(rnn),
+    MODULE(rnn_relu),
+    MODULE(lstm),
+    MODULE(lstm_first),
+    MODULE(lstm_alone),
+    MODULE(lstm_proj),
+    MODULE(lstm_wide),
+    MODULE(gru),
+    MODULE(gru_first),
+    MODULE(gru_wide),
+    MODULE(embedding),
+    MODULE(group_norm),
+    MODULE(conv1d),
+    MODULE(conv2d),
+    MODULE(conv3d),
+    MODULE(conv_transpose2d),
+    MODULE(sequential),
+    MODULE(multihead),
+    MODULE(multihead_masks),
+    MODULE(multihead_added),
+    MODULE(multihead_cross),
+    MODULE(multihead_three),
+    MODULE(encoder),
+    MODULE(encoder_first),
+    MODULE(decoder),
+    MODULE(decoder_first),
 };
 
 /* ---- Comparing ---------------------------------------------------------- */

@@ -58,13 +58,14 @@ static int64_t time_of(const job *j, int64_t s) { return j->reverse ? j->steps -
 /* [n][gates][VF] */
 static void pack_units(const job *j, int64_t p)
 {
-    float *to = j->packed + p * j->panel;
-    for (int64_t g = 0; g < j->gates; g++)
-        for (int64_t u = p * VF; u < j->n && u < (p + 1) * VF; u++) {
-            const float *w = rows_at(j->c->in[1], g * j->n + u, j->n);
-            for (int64_t k = 0; k < j->n; k++)
-                to[(k * j->gates + g) * VF + u - p * VF] = w[k];
-        }
+    float  *to = j->packed + p * j->panel;
+    int64_t left = wk_min_i64(VF, j->n - p * VF);
+    for (int64_t g = 0; g < j->gates; g++) {
+        const float *w = rows_at(j->c->in[1], g * j->n + p * VF, j->n);
+        for (int64_t k = 0; k < j->n; k++)
+            for (int64_t i = 0; i < left; i++)
+                to[(k * j->gates + g) * VF + i] = w[i * j->n + k];
+    }
 }
 
 /* Sequence b of a step: the gates' sums w [gates][VF] of panel p, and what follows. */
