@@ -247,3 +247,167 @@ TEST(modules_are_those_of_pytorch_in_f32)
     }
     wk_cpu_use(before);
 }
+
+/* ---- Recurrent layers of sizes that fill vectors, panels and threads ------ */
+
+/* The gradients of all parameters, of x and of the state, as one list. */
+static wk_tensor *all_gradients(int kind, int64_t t, int64_t b, int64_t h)
+{
+    wk_tensor *list[16];
+    int        n = 0;
+    wk_store  *s = wk_store_new();
+    wk_vars    at = wk_root(s);
+    wk_seed(3);
+    wk_rnn       m = kind == WK_LSTM  ? wk_lstm_new(at, 9, h, .bidirectional = true)
+                     : kind == WK_GRU ? wk_gru_new(at, 9, h, .bidirectional = true)
+                                      : wk_rnn_new(at, 9, h, .bidirectional = true, .relu = kind);
+    wk_tensor   *x = wk_track(wk_randn(t, b, 9)), *start = wk_track(wk_randn(2, b, h));
+    wk_rnn_state state = { start, kind == WK_LSTM ? start : NULL };
+    wk_tensor   *y = wk_rnn_forward(&m, x, .state = &state);
+    wk_backward(wk_add(wk_mean(wk_square(y)), wk_sum(wk_square(state.h))));
+    list[n++] = wk_flatten(wk_detach(y), 0, -1);
+    list[n++] = wk_flatten(wk_grad(x), 0, -1);
+    list[n++] = wk_flatten(wk_grad(start), 0, -1);
+    for (int i = 0; i < wk_store_count(s); i++)
+        list[n++] = wk_flatten(wk_grad(wk_store_at(s, i)), 0, -1);
+    wk_tensor *all = wk_cat_of(0, list, n);
+    wk_store_free(s);
+    return all;
+}
+
+static double distance(wk_tensor *a, wk_tensor *b)
+{
+    return wk_item(wk_max(wk_abs(wk_sub(a, b)))) / fmax(1, wk_item(wk_max(wk_abs(b))));
+}
+
+TEST(recurrent_kernels_are_the_portable_ones)
+{
+    static const int64_t   sizes[][3] = { { 3, 50, 70 }, { 2, 1, 33 }, { 1, 7, 64 }, { 4, 97, 5 } };
+    static const wk_kernel none[WK_OP_LISTED + 1];
+    const wk_cpu_isa      *before = wk_cpu_current(), *isas[8];
+    const wk_cpu_isa       portable = { .name = "portable",
+                                        .level = WK_LEVEL_none,
+                                        .kernels = none,
+                                        .install_rows = before->install_rows };
+    int                    count = wk_cpu_list(isas, 8), threads = wk_threads();
+    for (int kind = WK_RNN_TANH; kind <= WK_GRU; kind++)
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            wk_scope scope = wk_mark();
+            wk_cpu_use(&portable);
+            wk_tensor *want = all_gradients(kind, sizes[i][0], sizes[i][1], sizes[i][2]);
+            for (int k = 0; k < count; k++) {
+                wk_cpu_use(isas[k]);
+                wk_tensor *got = all_gradients(kind, sizes[i][0], sizes[i][1], sizes[i][2]);
+                wk_set_threads(1);
+                wk_tensor *alone = all_gradients(kind, sizes[i][0], sizes[i][1], sizes[i][2]);
+                wk_set_threads(threads);
+                CHECK_MSG(distance(got, want) < 1e-5, "%s, kind %d, sizes %zu: %g", isas[k]->name,
+                          kind, i, distance(got, want));
+                CHECK_MSG(distance(got, alone) == 0, "%s, kind %d, sizes %zu: threads matter",
+                          isas[k]->name, kind, i);
+            }
+            wk_cpu_use(before);
+            wk_sweep(scope);
+        }
+}
+
+/* A state goes on where another call ended. */
+TEST(recurrent_layers_go_on)
+{
+    wk_store    *s = wk_store_new();
+    wk_rnn       m = wk_gru_new(wk_root(s), 3, 4, .layers = 2);
+    wk_tensor   *x = wk_randn(5, 2, 3);
+    wk_rnn_state a = { NULL, NULL }, b = { NULL, NULL };
+    wk_tensor   *whole = wk_rnn_forward(&m, x, .state = &a);
+    wk_rnn_forward(&m, wk_narrow(x, 0, 0, 3), .state = &b);
+    wk_tensor *rest = wk_rnn_forward(&m, wk_narrow(x, 0, 3, 2), .state = &b);
+    CHECK_NEAR(distance(wk_detach(rest), wk_detach(wk_narrow(whole, 0, 3, 2))), 0, 1e-6);
+    CHECK_NEAR(distance(wk_detach(a.h), wk_detach(b.h)), 0, 1e-6);
+    wk_store_free(s);
+}
+
+/* ---- Training ------------------------------------------------------------- */
+
+TEST(dropout_of_modules_is_for_training)
+{
+    wk_store      *s = wk_store_new();
+    wk_vars        at = wk_root(s);
+    wk_rnn         rnn = wk_lstm_new(wk_at(at, "a"), 3, 50, .layers = 2, .dropout = 0.5);
+    wk_multihead   m = wk_multihead_new(wk_at(at, "b"), 8, 2, .dropout = 0.5);
+    wk_transformer l = wk_encoder_layer_new(wk_at(at, "c"), 8, 2, 16, .dropout = 0.5);
+    wk_block       block = { .linear = wk_linear_new(wk_at(at, "d"), 8, 64), .dropout = 0.75 };
+    wk_tensor     *x = wk_randn(4, 5, 8), *y = wk_randn(6, 2, 3);
+    wk_no_grad(true);
+    for (int k = 0; k < 2; k++) {
+        bool train = k;
+        CHECK((distance(wk_rnn_forward(&rnn, y, .train = train), wk_rnn_forward(&rnn, y)) > 0) ==
+              train);
+        CHECK((distance(wk_multihead_forward(&m, x, .train = train), wk_multihead_forward(&m, x)) >
+               0) == train);
+        CHECK((distance(wk_transformer_forward(&l, x, .train = train),
+                        wk_transformer_forward(&l, x)) > 0) == train);
+    }
+    wk_tensor *z = wk_sequential(x, &block, 1, .train = true), *whole = wk_linear(x, block.linear);
+    wk_tensor *zero = wk_eq(z, wk_scalar(0)); /* the rest is four times as much */
+    CHECK_NEAR(wk_item(wk_mean(wk_cast(zero, WK_F32))), 0.75, 0.06);
+    wk_tensor *far = wk_sub(wk_where(zero, wk_scalar(0), wk_scale(whole, 4)), z);
+    CHECK_NEAR(wk_item(wk_max(wk_abs(far))), 0, 1e-6);
+    CHECK_NEAR(distance(wk_sequential(x, &block, 1), whole), 0, 0);
+    wk_no_grad(false);
+    wk_store_free(s);
+}
+
+/* The same weights, by the fused kernel and step by step: dropout of almost nothing. */
+TEST(attention_with_dropout_is_attention)
+{
+    wk_store    *s = wk_store_new();
+    wk_multihead m = wk_multihead_new(wk_root(s), 6, 3, .dropout = 1e-9);
+    wk_tensor   *x = wk_randn(2, 5, 6), *seen = wk_gt(wk_randn(2, 1, 5, 5), wk_scalar(-1));
+    wk_tensor   *bias = wk_randn(5, 5);
+    wk_no_grad(true);
+    seen = wk_logical_or(seen, wk_cast(wk_eye(WK_F32, 5), WK_BOOL)); /* all see themselves */
+    for (int i = 0; i < 4; i++) {
+        wk_tensor *mask = i & 1 ? bias : seen;
+        wk_tensor *a = wk_multihead_forward(&m, x, .mask = mask, .causal = i & 2);
+        wk_tensor *b = wk_multihead_forward(&m, x, .mask = mask, .causal = i & 2, .train = true);
+        CHECK_NEAR(distance(a, b), 0, 1e-6);
+    }
+    wk_no_grad(false);
+    wk_store_free(s);
+}
+
+/* ---- What does not fit ---------------------------------------------------- */
+
+TEST(modules_say_what_does_not_fit)
+{
+    wk_store    *s = wk_store_new();
+    wk_vars      at = wk_root(s);
+    wk_rnn       m = wk_lstm_new(wk_at(at, "a"), 3, 4);
+    wk_rnn_state state = { wk_zeros(1, 3, 4), NULL };
+    wk_rnn_forward(&m, wk_zeros(5, 2, 4));
+    CHECK_ERROR("rnn: x [5, 2, 4] f32 is not steps of 3 inputs");
+    wk_rnn_forward(&m, wk_zeros(0, 2, 3));
+    CHECK_ERROR("rnn: x [0, 2, 3] f32 is not steps of 3 inputs");
+    wk_rnn_forward(&m, wk_zeros(5, 2, 3), .state = &state);
+    CHECK_ERROR("rnn: the state [1, 3, 4] f32 should be [1, 2, 4]");
+    wk_rnn_forward(&m, NULL);
+    CHECK_ERROR("rnn: operand 1 is NULL");
+    wk_gru_new(at, 3, 4, .proj = 2);
+    CHECK_ERROR("rnn: only an LSTM has a projection");
+    wk_lstm_new(at, 3, 4, .layers = 17);
+    CHECK_ERROR("rnn: 3 inputs, 4 hidden, 17 layers");
+    wk_multihead h = wk_multihead_new(wk_at(at, "b"), 6, 2);
+    wk_multihead_forward(&h, wk_zeros(2, 3, 4));
+    CHECK_ERROR("multihead: [2, 3, 4] f32 does not fit b.in_proj_weight [18, 6] f32");
+    wk_multihead_forward(&h, wk_zeros(2, 3, 6), .padding = wk_zeros(2, 4));
+    CHECK_ERROR("multihead: the padding [2, 4] f32 should be [2, 3] bool");
+    wk_multihead_new(at, 7, 2);
+    CHECK_ERROR("multihead: 7 numbers for 2 heads");
+    wk_transformer l = wk_decoder_layer_new(wk_at(at, "c"), 6, 2, 8);
+    wk_transformer_forward(&l, wk_zeros(2, 3, 6));
+    CHECK_ERROR("transformer: operand 2 is NULL");
+    wk_conv_new(at, 3, 4, WK_SHAPE(3), .groups = 2);
+    CHECK_ERROR("conv: 3 to 4 channels in 2 groups");
+    CHECK_INT(wk_store_count(s), 4 + 4 + 18);
+    wk_store_free(s);
+}
