@@ -80,14 +80,20 @@ static wk_tensor *run(const wk_rnn *m, const wk_rnn_cell *p, wk_tensor *x, bool 
                       wk_rnn_state *s)
 {
     wk_dtype   dtype = wk_dtype_of(x);
-    wk_tensor *gates = wide(wk_linear(x, (wk_layer){ p->weight_ih, p->bias_ih }));
+    wk_layer   input = { p->weight_ih, p->bias_ih };
+    wk_tensor *bias = p->bias_hh;
+    if (m->kind != WK_GRU && bias) { /* whose last gate multiplies one of the two */
+        input.bias = wk_add(input.bias, bias);
+        bias = NULL;
+    }
+    wk_tensor *gates = wide(wk_linear(x, input)); // [t, b, gates hidden]
     wk_tensor *weight = wide(p->weight_hh), *h = wide(s->h), *c = wide(s->c);
     if (p->weight_hr) {
         gates = h ? project_start(gates, p, h, reverse) : gates;
         weight = wk_matmul(weight, wide(p->weight_hr)); // [4 hidden, hidden]
         h = NULL;
     }
-    wk_tensor *in[] = { gates, weight, wide(p->bias_hh), h, c };
+    wk_tensor *in[] = { gates, weight, wide(bias), h, c };
     bool       keep = false;
     for (int i = 0; i < 5; i++)
         keep |= wk_recording && wk_wants_grad(in[i]);

@@ -14,7 +14,7 @@
 #define POSITIVE(x, y) vselect((x) > 0.0f, (y), vset(0))
 #include "../../core/cells.h"
 
-enum { SOME = 48 }; /* sequences of the batch at once */
+enum { FEW = 2 * MR, SOME = 8 * MR }; /* sequences of the batch at once */
 
 typedef struct {
     const wk_call *c;
@@ -23,7 +23,7 @@ typedef struct {
     int64_t        steps, batch, n, wide; /* n units; gates n */
     int64_t        panels, panel;         /* floats of a packed panel of the weight */
     float         *packed;
-    float         *room; /* a thread's, or the state's gradient of each panel */
+    float         *room; /* for each panel: sums, or the state's gradient */
 } job;
 
 static const float *rows_at(const wk_tensor *x, int64_t row, int64_t n)
@@ -90,27 +90,30 @@ static void units(const job *j, int64_t p, int64_t s, int64_t b, const float *w)
         vstore_part(out + k * all * j->n, values[k], left);
 }
 
-static void step(const job *j, int64_t p, int64_t s, float *w)
+/* Panels begin .. end in step s: the sums of a few sequences, then what follows, in which
+ * neighbouring units are written one after the other.  w [FEW][panels][gates][VF] */
+static void step(const job *j, int64_t begin, int64_t end, int64_t s, float *w)
 {
-    int64_t      wide = j->gates * VF;
+    int64_t      wide = j->gates * VF, row = (end - begin) * wide;
     const float *h =
-        rows_at(s ? j->c->out : j->c->in[3], s ? time_of(j, s - 1) * j->batch : 0, j->n);
+        s ? rows_at(j->c->out, time_of(j, s - 1) * j->batch, j->n) : rows_at(j->c->in[3], 0, j->n);
     if (!h)
-        memset(w, 0, (size_t)(SOME * wide) * sizeof *w);
+        memset(w, 0, (size_t)(FEW * row) * sizeof *w);
     for (int64_t b = 0, rows; b < j->batch; b += rows) {
-        rows = wk_min_i64(SOME, j->batch - b);
-        if (h)
+        rows = wk_min_i64(FEW, j->batch - b);
+        for (int64_t p = begin; h && p < end; p++)
             multiply((product){ .a = h + b * j->n,
                                 .row = j->n,
                                 .step = 1,
                                 .b = j->packed + p * j->panel,
                                 .ldb = wide,
                                 .depth = j->n,
-                                .c = w,
-                                .ldc = wide },
+                                .c = w + (p - begin) * wide,
+                                .ldc = row },
                      rows, wide);
         for (int64_t i = 0; i < rows; i++)
-            units(j, p, s, b + i, w + i * wide);
+            for (int64_t p = begin; p < end; p++)
+                units(j, p, s, b + i, w + i * row + (p - begin) * wide);
     }
 }
 
@@ -122,8 +125,7 @@ static void forward(void *ctx, int thread, int threads)
     for (int64_t p = begin; p < end; p++)
         pack_units(j, p);
     for (int64_t s = 0; s < j->steps; s++) {
-        for (int64_t p = begin; p < end; p++)
-            step(j, p, s, j->room + thread * SOME * CELL_GATES * VF);
+        step(j, begin, end, s, j->room + begin * FEW * j->gates * VF);
         wk_team_barrier();
     }
 }
@@ -151,13 +153,12 @@ bool WK_ISA(recurrent)(const wk_call *c)
     j.wide = j.gates * j.n;
     j.panels = round_up(j.n, VF) / VF;
     j.panel = j.wide * VF;
-    int    threads = threads_for(&j);
-    size_t packed = (size_t)(j.panels * j.panel), room = (size_t)(threads * SOME * CELL_GATES * VF);
+    size_t packed = (size_t)(j.panels * j.panel), room = (size_t)(FEW * j.panels * j.gates * VF);
     j.packed = wk_alloc_array(packed + room, sizeof *j.packed);
     if (!j.packed)
         return false;
     j.room = j.packed + packed;
-    wk_team_run(threads, forward, &j);
+    wk_team_run(threads_for(&j), forward, &j);
     wk_free(j.packed);
     return wk_ok();
 }
