@@ -82,7 +82,11 @@ struct wk_init {
 
 /* The parameter of that name: of the file, or made. */
 WK_API wk_tensor *wk_param(wk_vars at, const char *name, wk_shape shape, wk_init init);
-WK_API bool       wk_has(wk_vars at, const char *name); /* it was made, or is in the file */
+
+/* The same for what is saved and loaded with the parameters, but is none: it has no gradient. */
+WK_API wk_tensor *wk_buffer(wk_vars at, const char *name, wk_shape shape, wk_init init);
+
+WK_API bool wk_has(wk_vars at, const char *name); /* it was made, or is in the file */
 
 /* ---- Initialisation, as torch.nn.init ------------------------------------ */
 
