@@ -180,6 +180,10 @@ typedef union { /* each operation reads one of these */
         double  eps;
     } norm;
     struct {
+        int  kind; /* wk_rnn_kind */
+        bool reverse, keep;
+    } recurrent;
+    struct {
         uint64_t seed, counter;
         int64_t  low, high;
     } random;

@@ -96,7 +96,8 @@ static bool read_config(wk_decoder_config *c, wk_conf *conf)
 
 /* ---- Weights ------------------------------------------------------------ */
 
-static const wk_init spread = { WK_INIT_NORMAL, 0.02 }; /* as transformers begins them */
+static const wk_init spread = { .kind = WK_INIT_NORMAL,
+                                .spread = 0.02 }; /* as transformers begins them */
 
 static wk_tensor *norm_at(wk_vars at, const char *name, int64_t width)
 {

@@ -12,7 +12,8 @@
 
 struct wk_store {
     wk_tensor **param;
-    size_t      count, room;
+    bool       *fixed; /* which of them are buffers */
+    size_t      count, room, fixed_room;
     wk_map      index;   /* name -> param; the names are the tensors' */
     wk_archive *archive; /* NULL: parameters are made */
     bool       *asked;   /* for, of each tensor of the archive */
@@ -51,6 +52,7 @@ void wk_store_free(wk_store *s)
     for (size_t i = 0; i < s->count; i++)
         wk_drop(s->param[i]);
     wk_free(s->param);
+    wk_free(s->fixed);
     wk_free(s->asked);
     wk_map_free(&s->index);
     wk_archive_free(s->archive);
@@ -83,7 +85,7 @@ int64_t wk_store_elements(const wk_store *s)
 void wk_store_track(wk_store *s, bool on)
 {
     for (int i = 0; i < wk_store_count(s); i++)
-        if (wk_dtypes[s->param[i]->dtype].is_float)
+        if (wk_dtypes[s->param[i]->dtype].is_float && !s->fixed[i])
             s->param[i]->tracked = on;
 }
 
@@ -95,11 +97,14 @@ const char *wk_store_unused(const wk_store *s, int i)
     return NULL;
 }
 
-static wk_tensor *keep(wk_store *s, const char *name, wk_tensor *x)
+static wk_tensor *keep(wk_store *s, const char *name, wk_tensor *x, bool fixed)
 {
-    if (!x || !wk_set_name(x, name) || !wk_reserve(&s->param, &s->room, s->count + 1, sizeof x) ||
+    size_t need = s->count + 1;
+    if (!x || !wk_set_name(x, name) || !wk_reserve(&s->param, &s->room, need, sizeof x) ||
+        !wk_reserve(&s->fixed, &s->fixed_room, need, sizeof *s->fixed) ||
         !wk_map_put(&s->index, wk_str_of(x->name), (int64_t)s->count))
         return NULL;
+    s->fixed[s->count] = fixed;
     return s->param[s->count++] = wk_keep(x);
 }
 
@@ -159,8 +164,10 @@ bool wk_has(wk_vars at, const char *name)
             wk_archive_find(at.store->archive, full.path) >= 0);
 }
 
-static wk_tensor *make(wk_shape shape, wk_init init)
+wk_tensor *wk_init_new(wk_shape shape, wk_init init)
 {
+    if (init.make)
+        return init.make(shape, &init);
     switch (init.kind) {
     case WK_INIT_ZEROS:
         return wk_zeros_of(WK_F32, shape);
@@ -185,7 +192,7 @@ static wk_tensor *load(wk_store *s, const char *name)
     return x ? wk_to_device(x, s->device) : NULL;
 }
 
-wk_tensor *wk_param(wk_vars at, const char *name, wk_shape shape, wk_init init)
+static wk_tensor *ask(wk_vars at, const char *name, wk_shape shape, wk_init init, bool fixed)
 {
     char     a[160], b[160];
     wk_vars  full = wk_at(at, "%s", name);
@@ -196,10 +203,10 @@ wk_tensor *wk_param(wk_vars at, const char *name, wk_shape shape, wk_init init)
     bool       before = wk_no_grad(true);
     wk_tensor *x = wk_store_find(s, full.path);
     if (!x) {
-        x = keep(s, full.path,
-                 s->archive ? load(s, full.path) : wk_cast(make(shape, init), s->dtype));
+        x = s->archive ? load(s, full.path) : wk_cast(wk_init_new(shape, init), s->dtype);
+        x = keep(s, full.path, x, fixed);
         if (x && !s->archive)
-            x->tracked = true;
+            x->tracked = !fixed;
     }
     if (x && !wk_same_shape(x->shape, shape)) {
         wk_fail(WK_ERR_SHAPE, "%s should be %s", wk_show(x, a), wk_show_shape(shape, b));
@@ -208,4 +215,14 @@ wk_tensor *wk_param(wk_vars at, const char *name, wk_shape shape, wk_init init)
     wk_no_grad(before);
     wk_sweep(scope);
     return wk_ok() ? x : NULL;
+}
+
+wk_tensor *wk_param(wk_vars at, const char *name, wk_shape shape, wk_init init)
+{
+    return ask(at, name, shape, init, false);
+}
+
+wk_tensor *wk_buffer(wk_vars at, const char *name, wk_shape shape, wk_init init)
+{
+    return ask(at, name, shape, init, true);
 }

@@ -261,9 +261,11 @@ TEST(optimisers_survive_failures)
     for (long n = 0; left < 0; n++) {
         wk_scope   scope = wk_mark();
         wk_store  *store = wk_store_new();
-        wk_tensor *w = wk_param(wk_root(store), "w", WK_SHAPE(3), (wk_init){ WK_INIT_ONES, 0 });
-        wk_tensor *b = wk_param(wk_root(store), "b", WK_SHAPE(2), (wk_init){ WK_INIT_ONES, 0 });
-        wk_optim  *opt = wk_adamw_new(store, .lr = 0.1);
+        wk_tensor *w =
+            wk_param(wk_root(store), "w", WK_SHAPE(3), (wk_init){ .kind = WK_INIT_ONES });
+        wk_tensor *b =
+            wk_param(wk_root(store), "b", WK_SHAPE(2), (wk_init){ .kind = WK_INIT_ONES });
+        wk_optim *opt = wk_adamw_new(store, .lr = 0.1);
         for (int step = 0; step < 3; step++) {
             wk_backward(wk_add(wk_sum(wk_square(w)), wk_sum(wk_square(b))));
             if (step == 0)

@@ -84,6 +84,24 @@ TEST(parameters_have_names_and_one_owner)
     wk_store_free(s);
 }
 
+TEST(buffers_have_no_gradient)
+{
+    char       path[1024];
+    wk_store  *s = wk_store_new();
+    wk_tensor *b = wk_buffer(wk_root(s), "mean", WK_SHAPE(2), wk_init_constant(3));
+    wk_tensor *p = wk_param(wk_root(s), "scale", WK_SHAPE(2), wk_init_constant(2));
+    wk_store_track(s, true);
+    wk_backward(wk_sum(wk_mul(b, p)));
+    CHECK(wk_grad(b) == NULL && wk_grad(p) != NULL);
+    CHECK(wk_buffer(wk_root(s), "mean", WK_SHAPE(2), wk_init_constant(0)) == b);
+    CHECK(wk_store_save(s, test_temporary("buffer.safetensors", path)));
+    wk_store  *t = wk_store_open(path);
+    wk_tensor *c = wk_buffer(wk_root(t), "mean", WK_SHAPE(2), wk_init_constant(0));
+    CHECK_NEAR(distance(b, c), 0, 0);
+    wk_store_free(t);
+    wk_store_free(s);
+}
+
 TEST(a_store_saves_and_opens)
 {
     char      path[1024];
@@ -123,15 +141,33 @@ static void train_step(void)
     wk_store_free(s);
 }
 
-TEST(every_allocation_of_a_train_step_may_fail)
+/* Modules that allocate in ways of their own. */
+static void module_step(void)
 {
-    train_step(); /* so that what is made once is there */
+    wk_store      *s = wk_store_new();
+    wk_vars        at = wk_root(s);
+    wk_rnn         rnn = wk_lstm_new(wk_at(at, "rnn"), 4, 6, .bidirectional = true, .proj = 2);
+    wk_transformer l = wk_encoder_layer_new(wk_at(at, "layer"), 4, 2, 5, .dropout = 0.5);
+    wk_tensor     *w = wk_param(at, "w", WK_SHAPE(5, 4), wk_init_orthogonal(1));
+    wk_rnn_state   state = { NULL, NULL };
+    wk_tensor     *x = wk_randn(2, 3, 4), *target = wk_from_i64(WK_SHAPE(6), (int64_t[6]){ 1, 0 });
+    x = wk_rnn_forward(&rnn, x, .state = &state);
+    x = wk_linear(wk_transformer_forward(&l, x, .train = true), (wk_layer){ w, NULL });
+    wk_tensor *loss = wk_cross_entropy(wk_flatten(x, 0, 1), target, .reduction = WK_SUM);
+    wk_backward(wk_add(loss, wk_sum(wk_cast(state.c, WK_F64))));
+    wk_init_again(w, wk_init_sparse(0.5, 1));
+    wk_store_free(s);
+}
+
+static void fail_each(void (*step)(void))
+{
+    step(); /* so that what is made once is there */
     for (long n = 0;; n++) {
         wk_scope scope = wk_mark();
         wk_device_trim(wk_default_device());
         long before = wk_live_allocs();
         wk_fail_alloc_after(n);
-        train_step();
+        step();
         wk_fail_alloc_after(-1);
         bool done = wk_ok();
         CHECK(done || wk_error() == WK_ERR_MEMORY);
@@ -144,3 +180,6 @@ TEST(every_allocation_of_a_train_step_may_fail)
             break;
     }
 }
+
+TEST(every_allocation_of_a_train_step_may_fail) { fail_each(train_step); }
+TEST(every_allocation_of_modules_may_fail) { fail_each(module_step); }

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* nn.h - what the layers share. */
+#ifndef WK_NN_H
+#define WK_NN_H
+
+#include "../core/core.h"
+#include <wick/nn.h>
+
+/* The initialisation of PyTorch's layers: uniform within 1 / sqrt(n). */
+wk_init wk_init_within(int64_t n);
+
+/* Dropout where it is wanted: while training, and with a probability above 0. */
+wk_tensor *wk_drop_out(wk_tensor *x, double p, bool train);
+
+#endif
