@@ -58,13 +58,39 @@ static bool compute(const wk_call *c)
     return wk_ok();
 }
 
-static wk_shape all_but_channels(const wk_tensor *x)
+/* ---- Over all but the channels, first along what lies together ------------- */
+
+static wk_shape after_channels(const wk_tensor *x)
 {
-    wk_shape axes = { 0 };
-    for (int i = 0; i < wk_rank(x); i++)
-        if (i != 1)
-            axes.dim[axes.rank++] = i;
+    wk_shape axes = { .rank = wk_rank(x) > 2 ? wk_rank(x) - 2 : 0 };
+    for (int i = 0; i < axes.rank; i++)
+        axes.dim[i] = i + 2;
     return axes;
+}
+
+static wk_tensor *sum_of(wk_tensor *x)
+{
+    wk_shape rest = after_channels(x);
+    x = rest.rank ? wk_sum(x, .over = rest) : x; // [b, c]
+    return wk_sum(x, .over = WK_AXES(0));
+}
+
+static wk_tensor *mean_of(wk_tensor *x)
+{
+    wk_shape rest = after_channels(x);
+    x = rest.rank ? wk_mean(x, .over = rest) : x; // [b, c]
+    return wk_mean(x, .over = WK_AXES(0));
+}
+
+/* The mean of the examples' variances and the variance of their means. */
+static wk_tensor *var_of(wk_tensor *x)
+{
+    wk_shape rest = after_channels(x);
+    if (!rest.rank)
+        return wk_var(x, .over = WK_AXES(0), .biased = true);
+    wk_tensor *within = wk_mean(wk_var(x, .over = rest, .biased = true), .over = WK_AXES(0));
+    wk_tensor *means = wk_mean(x, .over = rest); // [b, c]
+    return wk_add(within, wk_var(means, .over = WK_AXES(0), .biased = true));
 }
 
 /* [c] as [c, 1 ..], to go with x */
@@ -82,19 +108,18 @@ static wk_tensor *beside(const wk_tensor *x, wk_tensor *v)
 static void backward(const wk_call *c, wk_tensor *dy, wk_tensor **dx)
 {
     wk_tensor *x = c->in[X], *mean = c->in[MEAN], *var = c->in[VAR];
-    wk_shape   over = all_but_channels(x);
     bool       own = c->opt.number[1] != 0;
     double     n = (double)wk_max_i64(wk_count(x), 1) / (double)wk_max_i64(wk_dim(x, 1), 1);
     if (own && wk_recording) { /* they have history then */
-        mean = wk_mean(x, .over = over);
-        var = wk_var(x, .over = over, .biased = true);
+        mean = mean_of(x);
+        var = var_of(x);
     }
     wk_tensor *r = wk_rsqrt(wk_add_scalar(var, c->opt.number[0]));
     wk_tensor *g = c->in[WEIGHT] ? wk_mul(r, c->in[WEIGHT]) : r;
-    wk_tensor *sum = wk_sum(dy, .over = over), *u = NULL, *along = NULL;
+    wk_tensor *sum = sum_of(dy), *u = NULL, *along = NULL;
     if (own || wk_wants_grad(c->in[WEIGHT])) {
         u = wk_sub(x, beside(x, mean));
-        along = wk_sum(wk_mul(dy, u), .over = over);
+        along = sum_of(wk_mul(dy, u));
     }
     if (wk_wants_grad(x) && own) {
         wk_tensor *k = wk_scale(wk_mul(g, wk_mul(wk_square(r), along)), -1 / n);
@@ -139,14 +164,13 @@ wk_tensor *wk_batch_norm_with(const wk_batch_norm_args *a)
         return NULL;
     wk_scope scope = wk_mark();
     if (a->training) {
-        wk_shape over = all_but_channels(x);
-        double   n = (double)wk_count(x) / (double)wk_max_i64(wk_dim(x, 1), 1);
+        double n = (double)wk_count(x) / (double)wk_max_i64(wk_dim(x, 1), 1);
         if (wk_rank(x) >= 2 && n <= 1)
             wk_fail(WK_ERR_SHAPE, "batch_norm: %s has no more than one element in a channel",
                     wk_show(x, s));
         bool before = wk_no_grad(true);
-        mean = wk_rank(x) >= 2 ? wk_mean(x, .over = over) : x;
-        var = wk_rank(x) >= 2 ? wk_var(x, .over = over, .biased = true) : x;
+        mean = wk_rank(x) >= 2 ? mean_of(x) : x;
+        var = wk_rank(x) >= 2 ? var_of(x) : x;
         wk_no_grad(before);
         double     momentum = a->momentum != 0 ? a->momentum : 0.1;
         wk_tensor *y =
