@@ -345,6 +345,136 @@ WK_API wk_tensor *wk_grid_sample_with(const wk_grid_sample_args *args);
 
 /* ---- Linear algebra, Fourier, batch norms -------------------------------- */
 
+/* Matrices are the last two dimensions, the others a batch.  All is computed in f64 and
+ * rounded at the end; gradients are as in PyTorch.  A matrix that is singular, or not
+ * positive definite, is an error that says which one of the batch. */
+WK_API wk_tensor *wk_inverse(wk_tensor *a);  /* [.., n, n] -> [.., n, n] */
+WK_API wk_tensor *wk_det(wk_tensor *a);      /* [.., n, n] -> [..]; of a singular one 0 */
+WK_API wk_tensor *wk_cholesky(wk_tensor *a); /* L with L L^T = a; reads the lower triangle */
+WK_API wk_tensor *wk_pinv(wk_tensor *a);     /* [.., m, n] -> [.., n, m], from the SVD */
+
+/* x with a x = b: a [.., n, n], b [.., n, r], or b [.., n], and the same x */
+WK_API wk_tensor *wk_solve(wk_tensor *a, wk_tensor *b);
+
+/* x [.., n, r] with the least |a x - b|: a [.., m, n] of rank n <= m, b [.., m, r] */
+WK_API wk_tensor *wk_lstsq(wk_tensor *a, wk_tensor *b);
+
+typedef struct {
+    wk_tensor *a, *b; /* [.., n, n], of which the lower triangle counts; [.., n, r] */
+    bool       upper; /* the upper one does */
+    bool       unit;  /* with ones on the diagonal, whatever is there */
+    int        end_;  /* set by the macro, so that partial lists do not warn */
+} wk_triangular_args;
+
+WK_API wk_tensor *wk_solve_triangular_with(const wk_triangular_args *args);
+#define wk_solve_triangular(...)                                                                   \
+    wk_solve_triangular_with(&(wk_triangular_args){ __VA_ARGS__, .end_ = 0 })
+
+/* Factors of a [.., m, n], with k = min(m, n); all are NULL after an error. */
+typedef struct {
+    wk_tensor *sign, *log; /* of the determinant and its magnitude: [..] */
+} wk_signed_log;
+typedef struct {
+    wk_tensor *p, *l, *u; /* a = p l u: [.., m, m] [.., m, k] [.., k, n] */
+} wk_lu_factors;
+typedef struct {
+    wk_tensor *q, *r; /* a = q r: [.., m, k] [.., k, n] */
+} wk_qr_factors;
+typedef struct {
+    wk_tensor *u, *s, *vt; /* a = u diag(s) vt: [.., m, k] [.., k], descending; [.., k, n] */
+} wk_svd_factors;
+typedef struct {
+    wk_tensor *values, *vectors; /* [.., n], ascending; [.., n, n], in columns */
+} wk_eigen;
+
+WK_API wk_signed_log  wk_slogdet(wk_tensor *a); /* [.., n, n] */
+WK_API wk_lu_factors  wk_lu(wk_tensor *a);
+WK_API wk_qr_factors  wk_qr(wk_tensor *a);
+WK_API wk_svd_factors wk_svd(wk_tensor *a);
+WK_API wk_eigen       wk_eigh(wk_tensor *a); /* symmetric [.., n, n]; reads the lower triangle */
+
+/* Complex numbers are a last dimension of 2, as of torch.view_as_real.  Transforms go over
+ * the dimension before, of any length: n log n also where n is prime. */
+WK_API wk_tensor *wk_fft(wk_tensor *x);              /* [.., n, 2] -> [.., n, 2] */
+WK_API wk_tensor *wk_ifft(wk_tensor *x);             /* the same backwards, divided by n */
+WK_API wk_tensor *wk_rfft(wk_tensor *x);             /* real [.., n] -> [.., n / 2 + 1, 2] */
+WK_API wk_tensor *wk_irfft(wk_tensor *x, int64_t n); /* [.., n / 2 + 1, 2] -> real [.., n] */
+
+/* Pieces of size elements, hop apart: [.., t] -> [.., f, size]; and such pieces added up
+ * where they came from: [.., f, size] -> [.., (f - 1) hop + size] */
+WK_API wk_tensor *wk_frames(wk_tensor *x, int64_t size, int64_t hop);
+WK_API wk_tensor *wk_overlap_add(wk_tensor *x, int64_t hop);
+
+/* wk_stft: x [.., t] -> [.., n_fft / 2 + 1, frames, 2]; wk_istft: the way back.  As in
+ * PyTorch: frames are centred, x reflected at its ends for that. */
+typedef struct {
+    wk_tensor *x;
+    int64_t    n_fft;
+    int64_t    hop;         /* default n_fft / 4 */
+    int64_t    win_length;  /* default n_fft; shorter ones are centred in it */
+    wk_tensor *window;      /* [win_length]; default ones */
+    bool       not_centred; /* the first frame starts at x[0] */
+    bool       pad_zeros;   /* wk_stft: zeros at the ends */
+    bool       normalized;  /* divide by sqrt(n_fft) */
+    bool       two_sided;   /* all n_fft frequencies */
+    int64_t    length;      /* wk_istft: of the result; default what the frames give */
+    int        end_;        /* set by the macro, so that partial lists do not warn */
+} wk_stft_args;
+
+WK_API wk_tensor *wk_stft_with(const wk_stft_args *args);
+WK_API wk_tensor *wk_istft_with(const wk_stft_args *args);
+#define wk_stft(...)  wk_stft_with(&(wk_stft_args){ __VA_ARGS__, .end_ = 0 })
+#define wk_istft(...) wk_istft_with(&(wk_stft_args){ __VA_ARGS__, .end_ = 0 })
+
+/* (x - mean) / sqrt(var + eps) weight + bias for each channel of x [b, c, ..]; the rest
+ * are [c].  In training mean and var are x's own, and the running ones, where given, move
+ * towards them in place; otherwise they are the running ones. */
+typedef struct {
+    wk_tensor *x, *weight, *bias;          /* weight and bias may be NULL */
+    wk_tensor *running_mean, *running_var; /* in training they may be NULL */
+    bool       training;
+    double     momentum; /* how far they move; default 0.1 */
+    double     eps;      /* default 1e-5 */
+    int        end_;     /* set by the macro, so that partial lists do not warn */
+} wk_batch_norm_args;
+
+WK_API wk_tensor *wk_batch_norm_with(const wk_batch_norm_args *args);
+#define wk_batch_norm(...) wk_batch_norm_with(&(wk_batch_norm_args){ __VA_ARGS__, .end_ = 0 })
+
+/* The same for each channel of each example by itself: x [b, c, ..], weight, bias [c] */
+WK_API wk_tensor *wk_instance_norm(wk_tensor *x, wk_layer p, double eps);
+
+/* x / max(|x|_p, eps) along the axis */
+WK_API wk_tensor *wk_normalize(wk_tensor *x, double p, int axis, double eps);
+
+/* g v / |v|, the norm over all axes but this one, along which g lies */
+WK_API wk_tensor *wk_weight_norm(wk_tensor *v, wk_tensor *g, int axis);
+
+/* a b / (max(|a|, eps) max(|b|, eps)), summed along the axis */
+WK_API wk_tensor *wk_cosine_similarity(wk_tensor *a, wk_tensor *b, int axis, double eps);
+
+/* |a - b + eps|_p over the last dimension */
+WK_API wk_tensor *wk_pairwise_distance(wk_tensor *a, wk_tensor *b, double p, double eps);
+
+/* |a_i - b_j|_p: a [.., m, d], b [.., n, d] -> [.., m, n] */
+WK_API wk_tensor *wk_cdist(wk_tensor *a, wk_tensor *b, double p);
+
+/* Graves et al., "Connectionist temporal classification", 2006: -log of the probability
+ * that log_probs [t, n, c] say the targets. */
+typedef struct {
+    wk_tensor   *log_probs;      /* [t, n, c] */
+    wk_tensor   *targets;        /* [n, s], or all one after the other: [sum] */
+    wk_tensor   *input_lengths;  /* [n] */
+    wk_tensor   *target_lengths; /* [n] */
+    int64_t      blank;          /* which class is no label */
+    wk_reduction reduction;      /* MEAN: of each over its target's length; EACH: [n] */
+    bool         zero_infinity;  /* targets too long for their input cost nothing */
+    int          end_;           /* set by the macro, so that partial lists do not warn */
+} wk_ctc_loss_args;
+
+WK_API wk_tensor *wk_ctc_loss_with(const wk_ctc_loss_args *args);
+#define wk_ctc_loss(...) wk_ctc_loss_with(&(wk_ctc_loss_args){ __VA_ARGS__, .end_ = 0 })
+
 /* ---- In place: these change dst and return it; nothing is recorded ------ */
 
 WK_API wk_tensor *wk_write(wk_tensor *dst, wk_tensor *src, int axis, int64_t start);

@@ -18,6 +18,7 @@ import re
 
 import torch
 import torch.nn.functional as F
+from torch import view_as_complex, view_as_real
 from safetensors.torch import save_file
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -126,6 +127,14 @@ def operand(spec, k, span):
 
 
 # ---- Oracles that PyTorch has no function for -------------------------------
+
+
+def off(x):
+    return x + 9 * torch.eye(x.shape[-2], x.shape[-1], dtype=torch.float64)
+
+
+def spd(x):
+    return x @ x.mT + torch.eye(x.shape[-2], dtype=torch.float64)
 
 
 def rope(x, half, pairs):

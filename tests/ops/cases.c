@@ -27,6 +27,23 @@ static wk_tensor *angles(wk_tensor *x, int64_t half)
 static wk_tensor *cosines(wk_tensor *x, int64_t half) { return wk_cos(angles(x, half)); }
 static wk_tensor *sines(wk_tensor *x, int64_t half) { return wk_sin(angles(x, half)); }
 
+/* Matrices far from singular: x x^T + 1, symmetric, and x + 9 on the diagonal. */
+static wk_tensor *one(wk_tensor *x, double scale)
+{
+    wk_tensor *d = wk_eye(WK_F64, (wk_dim(x, -1) < wk_dim(x, -2) ? wk_dim(x, -1) : wk_dim(x, -2)));
+    return wk_scale(wk_pad(wk_pad(d, 0, 0, wk_dim(x, -2) - wk_dim(d, 0), 0), 1, 0,
+                           wk_dim(x, -1) - wk_dim(d, 1), 0),
+                    scale);
+}
+static wk_tensor *wide(wk_tensor *x) { return wk_cast(x, WK_F64); }
+static wk_tensor *off(wk_tensor *x) { return x ? wk_add(wide(x), one(x, 9)) : NULL; }
+static wk_tensor *spd(wk_tensor *x)
+{
+    wk_tensor *y = wide(x);
+    y = wk_matmul(y, wk_transpose(y, -2, -1));
+    return y ? wk_add(y, one(y, 1)) : NULL;
+}
+
 #define FLOATS(...)   ((float[]){ __VA_ARGS__ })
 #define INTEGERS(...) ((int64_t[]){ __VA_ARGS__ })
 

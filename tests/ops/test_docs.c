@@ -170,12 +170,13 @@ TEST(every_operation_has_a_case)
 #include "../../src/ops/ops.def"
 #undef OP
     };
-    static const char *const inner[] = { "transfer",      "prod_others",    "unslice",
-                                         "rand",          "attention_grad", "cross_entropy_grad",
-                                         "randn",         "randint",        "conv_weight",
-                                         "max_pool_grad", "avg_pool_grad" };
-    int                      count;
-    const op_case           *cases = op_cases(&count);
+    static const char *const inner[] = {
+        "transfer",      "prod_others",        "unslice", "rand",    "attention_grad",
+        "ctc_loss_grad", "cross_entropy_grad", "randn",   "randint", "conv_weight",
+        "max_pool_grad", "avg_pool_grad"
+    };
+    int            count;
+    const op_case *cases = op_cases(&count);
     for (size_t i = 0; i < WK_COUNT(ops); i++) {
         bool   found = false;
         size_t n = strlen(ops[i]);

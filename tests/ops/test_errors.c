@@ -14,8 +14,9 @@
 /* An operand that the case's own expression hands to others, or that may be NULL. */
 static bool may_be_null(const op_case *c, int k)
 {
-    static const char *const optional[] = { "linear",   "linear_add", "linear_glu", "attention",
-                                            "rms_norm", "layer_norm", "group_norm" };
+    static const char *const optional[] = { "linear",   "linear_add", "linear_glu",   "attention",
+                                            "rms_norm", "layer_norm", "group_norm",   "stft",
+                                            "istft",    "batch_norm", "instance_norm" };
     if (!strncmp(c->op->name, "conv", 4))
         return k == 2;
     static const char *const weighted[] = { "mse_loss", "bce_loss", "bce_logits_loss", "nll_loss",
@@ -40,7 +41,8 @@ static bool names_the_operation(const op_case *c)
 static bool is_composed(const op_case *c)
 {
     const char *first = c->row->wick ? strstr(c->row->wick, "wk_") : NULL;
-    return first && (strstr(first + 3, "wk_") || strstr(first, "cosines"));
+    return first && (strstr(first + 3, "wk_") || strstr(first, "cosines") ||
+                     strstr(first, "off(") || strstr(first, "spd(") || strstr(first, "wide("));
 }
 
 static void check_refused(const op_case *c, int k, const char *how, const char *text)
@@ -242,6 +244,72 @@ TEST(images_that_do_not_fit)
     FAILS(wk_pixel_unshuffle(x, 0), "pixel_unshuffle", "[2, 4, 5, 6]");
     FAILS(wk_grid_sample(x, wk_ones(2, 3, 3, 3)), "grid_sample", "[2, 3, 3, 3]");
     FAILS(wk_grid_sample(x, wk_ones(2, 3, 3, 2), .padding = WK_PAD_CIRCULAR), "grid_sample");
+}
+
+TEST(matrices_and_transforms_that_do_not_fit)
+{
+    wk_tensor *a = wk_ones(2, 3), *sq = wk_ones(2, 3, 3), *i = ints(3, 1), *z = wk_ones(5, 2);
+    FAILS(wk_inverse(a), "inverse", "[2, 3]", "square");
+    FAILS(wk_inverse(wk_ones(3)), "inverse", "[3]", "square");
+    FAILS(wk_inverse(sq), "inverse: matrix", "is singular");
+    FAILS(wk_inverse(wk_cast(sq, WK_I64)), "inverse", "i64");
+    FAILS(wk_det(a), "det", "[2, 3]");
+    FAILS(wk_slogdet(a).log, "slogdet", "[2, 3]");
+    FAILS(wk_cholesky(wk_neg(sq)), "cholesky: matrix", "is not positive definite");
+    FAILS(wk_lu(i).l, "lu", "[3] i64");
+    FAILS(wk_qr(wk_ones(3)).q, "qr", "[3]");
+    FAILS(wk_svd(wk_ones(3)).s, "svd", "[3]");
+    FAILS(wk_eigh(a).values, "eigh", "[2, 3]");
+    FAILS(wk_solve(sq, sq), "solve: matrix", "is singular");
+    FAILS(wk_solve(sq, wk_ones(4, 1)), "solve", "[2, 3, 3]", "[2, 4, 1]");
+    FAILS(wk_solve(sq, wk_ones(5, 3, 1)), "solve", "[5, 3, 1]", "[2, 3, 3]");
+    FAILS(wk_solve_triangular(wk_zeros(2, 2), wk_ones(2, 1)), "solve_triangular: matrix 0");
+    FAILS(wk_lstsq(a, a), "lstsq", "[2, 3]", "fewer rows");
+    FAILS(wk_pinv(i), "svd", "[3] i64");
+    FAILS(wk_fft(a), "fft", "[2, 3]");
+    FAILS(wk_fft(wk_ones(0, 2)), "fft", "[0, 2]");
+    FAILS(wk_ifft(wk_cast(z, WK_I64)), "fft", "i64");
+    FAILS(wk_rfft(wk_scalar(1)), "rfft", "[]");
+    FAILS(wk_rfft(wk_ones(1, 1, 1, 1, 1, 1, 1, 3)), "rfft", "rank 9");
+    FAILS(wk_irfft(z, 7), "irfft", "[5, 2]", "length 7");
+    FAILS(wk_irfft(z, 0), "irfft", "length 0");
+    FAILS(wk_frames(a, 4, 1), "frames", "[2, 3]", "4, 1 apart");
+    FAILS(wk_frames(a, 1, 0), "frames", "0 apart");
+    FAILS(wk_overlap_add(a, -1), "overlap_add", "-1 apart");
+    FAILS(wk_overlap_add(wk_expand(wk_ones(1, 1), 2, 1), INT64_MAX), "overlap_add");
+    FAILS(wk_stft(a, 0), "stft", "n_fft 0");
+    FAILS(wk_stft(a, 8), "stft", "4 elements more", "[2, 3]");
+    FAILS(wk_stft(a, 4, .win_length = 5), "stft", "win_length 5");
+    FAILS(wk_stft(a, 4, .window = wk_ones(3)), "stft", "window [3]", "[4]");
+    FAILS(wk_istft(a, 4), "istft", "[2, 3]", "n_fft 4");
+    FAILS(wk_istft(wk_ones(3, 4, 2), 4, .window = wk_zeros(4)), "istft", "leave out");
+}
+
+TEST(norms_and_sequences_that_do_not_fit)
+{
+    wk_tensor *a = wk_ones(2, 3), *p = wk_ones(4, 2, 3), *n = ints(2, 3), *y = wk_reshape(n, 2, 1);
+    wk_tensor *three = wk_ones(3), *tracked = wk_track(wk_ones(3));
+    FAILS(wk_batch_norm(a, wk_ones(2), .training = true), "batch_norm", "[2, 3]", "[2]");
+    FAILS(wk_batch_norm(wk_ones(1, 3), .training = true), "batch_norm", "[1, 3]", "one element");
+    FAILS(wk_batch_norm(three, .training = true), "batch_norm", "[3]");
+    FAILS(wk_batch_norm(a), "batch_norm: operand 2 is NULL");
+    FAILS(wk_batch_norm(a, NULL, NULL, tracked, three), "batch_norm", "no gradient");
+    FAILS(wk_batch_norm(wk_cast(a, WK_I64), NULL, NULL, three, three), "batch_norm", "i64");
+    FAILS(wk_instance_norm(a, layer(NULL, NULL), 1e-5), "instance_norm", "[2, 3]");
+    FAILS(wk_weight_norm(a, three, 0), "weight_norm", "g [3]", "[2, 3]");
+    FAILS(wk_weight_norm(a, three, 2), "weight_norm", "axis 2");
+    FAILS(wk_cosine_similarity(a, a, 2, 0), "cosine_similarity", "axis 2");
+    FAILS(wk_cdist(a, wk_ones(2, 4), 2), "cdist", "[2, 3]", "[2, 4]");
+    FAILS(wk_ctc_loss(a, y, n, n), "ctc_loss", "[2, 3]", "[2, 1]");
+    FAILS(wk_ctc_loss(p, y, ints(3, 1), n), "ctc_loss", "lengths [3]");
+    FAILS(wk_ctc_loss(p, y, n, n), "ctc_loss", "lengths 3 and 3 of example");
+    FAILS(wk_ctc_loss(p, y, ints(2, 5), ints(2, 1)), "ctc_loss", "lengths 5 and 1");
+    FAILS(wk_ctc_loss(p, n, ints(2, 4), ints(2, INT64_MAX)), "ctc_loss", "lengths 4 and");
+    FAILS(wk_ctc_loss(p, y, ints(2, 4), ints(2, -1)), "ctc_loss", "lengths 4 and -1");
+    FAILS(wk_ctc_loss(p, y, ints(2, 4), ints(2, 1)), "ctc_loss", "class 3");
+    FAILS(wk_ctc_loss(p, y, n, n, .blank = 3), "ctc_loss", "blank 3");
+    FAILS(wk_ctc_loss(p, y, n, n, .reduction = WK_BATCH_MEAN), "ctc_loss", "reduction 3");
+    FAILS(wk_ctc_loss(p, a, n, n), "ctc_loss", "f32", "integers");
 }
 
 TEST(dtypes_that_do_not_fit)

@@ -123,7 +123,7 @@ static void free_gradients(double **grad)
 
 static bool suits(const op_case *c, op_layout layout)
 {
-    if (!c->gradient || c->wide || strstr(c->inputs, "v=") || strstr(c->inputs, "v8"))
+    if (!c->gradient || c->wide || strchr(c->inputs, 'v'))
         return false; /* what has such numbers is at a kink, or far away */
     /* a broadcast row: everything is a tie, and the spread of none has no derivative */
     return layout != BROADCAST || (strcmp(c->op->name, "std") && strcmp(c->op->name, "to_device"));
