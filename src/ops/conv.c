@@ -160,8 +160,8 @@ static void weight_backward(const wk_call *c, wk_tensor *dy, wk_tensor **dx)
         .backward = backward_,                                                                     \
     };
 CONV(conv, wk_host_conv, conv_backward)
-CONV(conv_transpose, NULL, transpose_backward)
-CONV(conv_weight, NULL, weight_backward)
+CONV(conv_transpose, wk_host_conv_transpose, transpose_backward)
+CONV(conv_weight, wk_host_conv_weight, weight_backward)
 
 /* ---- Public functions --------------------------------------------------- */
 

@@ -475,3 +475,156 @@ bool WK_ISA(conv)(const wk_call *c)
     wk_free(p.offset);
     return done;
 }
+
+/* ---- conv_transpose ----------------------------------------------------- */
+
+typedef struct { /* along one axis, the elements k that reach positions r modulo the stride */
+    int64_t first, step, count; /* k = first, first + step ... */
+} phase;
+
+static phase phase_of(const conv *v, int axis, int64_t r)
+{
+    int64_t s = v->stride[axis], d = v->dilation[axis], at = r + v->before[axis];
+    phase   p = { 0 };
+    for (int64_t k = 0; k < v->k[axis] && p.step == 0; k++)
+        if ((at - k * d) % s == 0) {
+            p.step = p.count++ ? k - p.first : 0;
+            p.first = p.count == 1 ? k : p.first;
+        }
+    if (p.step)
+        p.count = (v->k[axis] - 1 - p.first) / p.step + 1;
+    return p;
+}
+
+/* Where in y the element k of position r of x comes from, for the first x. */
+static int64_t shift_of(const conv *v, int axis, int64_t r, int64_t k)
+{
+    return (r + v->before[axis] - k * v->dilation[axis]) / v->stride[axis];
+}
+
+/* The field of y, wide enough for all phases; false in *all: some have no elements. */
+static bool field_of_y(field *f, const conv *v, bool *all)
+{
+    *all = true;
+    f->split = 1;
+    for (int i = 0; i < 3; i++) {
+        int64_t low = 0, high = 0;
+        for (int64_t r = 0; r < wk_min_i64(v->stride[i], v->x[i]); r++) {
+            phase p = phase_of(v, i, r);
+            *all &= p.count > 0;
+            if (!p.count)
+                continue;
+            int64_t last = shift_of(v, i, r, p.first + (p.count - 1) * p.step);
+            low = wk_min_i64(low, last);
+            high = wk_max_i64(high, shift_of(v, i, r, p.first) + (v->x[i] - 1 - r) / v->stride[i]);
+        }
+        f->border[i] = -low;
+        f->size[i] = high + 1 - low;
+    }
+    return conv_field(f, v->yt, v->y);
+}
+
+typedef struct {
+    const conv    *v;
+    const int64_t *k; /* which elements of the kernel */
+    int64_t        taps;
+    char          *to; /* [groups c, o taps] */
+} weights;
+
+enum { CHANNELS = 16 }; /* whose weights are turned together */
+
+static void turn_weights(void *ctx, int64_t begin, int64_t end)
+{
+    const weights *w = ctx;
+    const conv    *v = w->v;
+    size_t         size = wk_dtypes[v->wt->dtype].size;
+    const char    *from = wk_at_host(v->wt);
+    int64_t        blocks = divide_up(v->c_of, CHANNELS);
+    for (int64_t item = begin; item < end; item++) {
+        int64_t g = item / blocks, c0 = item % blocks * CHANNELS;
+        for (int64_t o = 0; o < v->o_of; o++)
+            for (int64_t c = c0; c < wk_min_i64(c0 + CHANNELS, v->c_of); c++)
+                for (int64_t t = 0; t < w->taps; t++)
+                    memcpy(w->to + (size_t)(((g * v->c_of + c) * v->o_of + o) * w->taps + t) * size,
+                           from +
+                               (size_t)(((g * v->o_of + o) * v->c_of + c) * v->nk + w->k[t]) * size,
+                           size);
+    }
+}
+
+/* The results at positions r[] modulo the stride. */
+static bool run_phase(product *p, const conv *v, const int64_t r[3], int64_t *which)
+{
+    phase a = phase_of(v, 0, r[0]), b = phase_of(v, 1, r[1]), c = phase_of(v, 2, r[2]);
+    p->taps = 0;
+    for (int64_t i = 0; i < a.count; i++)
+        for (int64_t j = 0; j < b.count; j++)
+            for (int64_t l = 0; l < c.count; l++) {
+                int64_t k[] = { a.first + i * a.step, b.first + j * b.step, c.first + l * c.step };
+                int64_t at[3];
+                for (int x = 0; x < 3; x++)
+                    at[x] = shift_of(v, x, r[x], k[x]) + p->f.border[x];
+                which[p->taps] = (k[0] * v->k[1] + k[1]) * v->k[2] + k[2];
+                p->offset[p->taps++] = field_at(&p->f, at[0], at[1], at[2]);
+            }
+    if (!p->taps)
+        return true;
+    int64_t    columns = v->o_of * p->taps;
+    wk_tensor *room = wk_pool(
+        wk_tensor_new(wk_cpu_device(), v->wt->dtype, WK_SHAPE(v->groups * v->c_of, columns)));
+    if (!room)
+        return false;
+    weights w = { v, which, p->taps, wk_at_host(room) };
+    wk_parallel(v->groups * divide_up(v->c_of, CHANNELS), 4096 / columns + 1, turn_weights, &w);
+    for (int x = 0; x < 3; x++)
+        p->grid[x] = divide_up(v->x[x] - r[x], v->stride[x]);
+    p->from[0] = field_at(&p->f, 1, 0, 0);
+    p->from[1] = field_at(&p->f, 0, 1, 0);
+    p->to[0] = v->stride[0] * v->x[1] * v->x[2];
+    p->to[1] = v->stride[1] * v->x[2];
+    p->to[2] = v->stride[2];
+    p->to_first = (r[0] * v->x[1] + r[1]) * v->x[2] + r[2];
+    p->a = (wk_mat){ w.to, v->wt->dtype, columns, 1 };
+    return run_product(p);
+}
+
+static void fill_planes(void *ctx, int64_t begin, int64_t end)
+{
+    const product       *p = ctx;
+    const wk_dtype_info *d = &wk_dtypes[p->out->dtype];
+    int64_t channels = wk_dim(p->out, 1), plane = wk_count(p->out) / wk_dim(p->out, 0) / channels;
+    for (int64_t i = begin; i < end; i++) {
+        char *to = (char *)wk_at_host(p->out) + (size_t)(i * plane) * d->size;
+        float value = p->bias ? p->bias[i % channels] : 0;
+        for (int64_t k = 0; k < plane; k++)
+            d->store[WK_AS_F32](to + (size_t)k * d->size, &value, 1, 1);
+    }
+}
+
+bool WK_ISA(conv_transpose)(const wk_call *c)
+{
+    conv    v;
+    bool    all, done = true;
+    product p = { .out = c->out };
+    if (!conv_read(&v, c))
+        return false;
+    p.e = engine_for(v.wt->dtype == WK_BF16, v.c_of, v.b * v.nx);
+    p.b = v.b;
+    p.groups = v.groups;
+    p.m = v.c_of;
+    p.c = v.o_of;
+    p.offset = wk_alloc_array((size_t)v.nk * 2, sizeof *p.offset);
+    if (!p.offset || !read_bias(c->in[2], &p.bias) || !field_of_y(&p.f, &v, &all)) {
+        wk_free(p.offset);
+        return false;
+    }
+    if (!all)
+        wk_parallel(v.b * wk_dim(p.out, 1), 4096 / v.nx + 1, fill_planes, &p);
+    int64_t r[3];
+    for (r[0] = 0; r[0] < wk_min_i64(v.stride[0], v.x[0]); r[0]++)
+        for (r[1] = 0; r[1] < wk_min_i64(v.stride[1], v.x[1]); r[1]++)
+            for (r[2] = 0; done && r[2] < wk_min_i64(v.stride[2], v.x[2]); r[2]++)
+                done = run_phase(&p, &v, r, p.offset + v.nk);
+    wk_free(p.offset);
+    return done && wk_ok();
+}
