@@ -27,7 +27,8 @@ int main(int argc, char **argv)
 {
     int64_t    n = argc > 1 ? atoll(argv[1]) : 124;
     wk_store  *s = wk_store_new();
-    wk_tensor *p = wk_param(wk_root(s), "p", WK_SHAPE(n, 1000000), (wk_init){ WK_INIT_ONES, 0 });
+    wk_tensor *p =
+        wk_param(wk_root(s), "p", WK_SHAPE(n, 1000000), (wk_init){ .kind = WK_INIT_ONES });
     wk_tensor *g = wk_full_like(p, 0.01);
     wk_optim  *o = wk_adamw_new(s, .lr = 1e-3, .decay = 0.1);
     double     sample[SAMPLES];

@@ -149,18 +149,19 @@ static void weight_backward(const wk_call *c, wk_tensor *dy, wk_tensor **dx)
     dx[1] = wk_wants_grad(y) ? give_y(c, x, dy, y->shape) : NULL;
 }
 
-#define CONV(name_, backward_)                                                                     \
+#define CONV(name_, host_, backward_)                                                              \
     const wk_op wk_op_##name_ = {                                                                  \
         .name = #name_,                                                                            \
         .id = WK_OP_##name_,                                                                       \
         .required = 2,                                                                             \
         .infer = infer,                                                                            \
         .compute = compute,                                                                        \
+        .host = host_,                                                                             \
         .backward = backward_,                                                                     \
     };
-CONV(conv, conv_backward)
-CONV(conv_transpose, transpose_backward)
-CONV(conv_weight, weight_backward)
+CONV(conv, wk_host_conv, conv_backward)
+CONV(conv_transpose, wk_host_conv_transpose, transpose_backward)
+CONV(conv_weight, wk_host_conv_weight, weight_backward)
 
 /* ---- Public functions --------------------------------------------------- */
 

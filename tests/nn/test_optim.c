@@ -198,7 +198,7 @@ TEST(narrow_weights_have_wide_copies)
 {
     wk_store *s = wk_store_new();
     wk_store_set_dtype(s, WK_BF16);
-    wk_tensor *p = wk_param(wk_root(s), "p", WK_SHAPE(4), (wk_init){ WK_INIT_ONES, 0 });
+    wk_tensor *p = wk_param(wk_root(s), "p", WK_SHAPE(4), (wk_init){ .kind = WK_INIT_ONES });
     wk_optim  *o = wk_sgd_new(s, .lr = 1e-4);
     for (int i = 0; i < 1000; i++) {
         wk_scope scope = wk_mark();
@@ -214,9 +214,9 @@ TEST(narrow_weights_have_wide_copies)
 TEST(groups_of_parameters)
 {
     wk_store  *s = wk_store_new();
-    wk_tensor *w = wk_param(wk_root(s), "w.weight", WK_SHAPE(1), (wk_init){ WK_INIT_ONES, 0 });
-    wk_tensor *b = wk_param(wk_root(s), "w.bias", WK_SHAPE(1), (wk_init){ WK_INIT_ONES, 0 });
-    wk_tensor *h = wk_param(wk_root(s), "head", WK_SHAPE(1), (wk_init){ WK_INIT_ONES, 0 });
+    wk_tensor *w = wk_param(wk_root(s), "w.weight", WK_SHAPE(1), (wk_init){ .kind = WK_INIT_ONES });
+    wk_tensor *b = wk_param(wk_root(s), "w.bias", WK_SHAPE(1), (wk_init){ .kind = WK_INIT_ONES });
+    wk_tensor *h = wk_param(wk_root(s), "head", WK_SHAPE(1), (wk_init){ .kind = WK_INIT_ONES });
     wk_optim  *o = wk_sgd_new(s, .lr = 0.1, .decay = 0.5);
     wk_optim_group(o, "bias", .decay = WK_NONE);
     wk_optim_group(o, "head", .lr = 2);
@@ -232,7 +232,7 @@ TEST(groups_of_parameters)
 TEST(averages_of_parameters)
 {
     wk_store  *s = wk_store_new();
-    wk_tensor *p = wk_param(wk_root(s), "p", WK_SHAPE(3), (wk_init){ WK_INIT_ONES, 0 });
+    wk_tensor *p = wk_param(wk_root(s), "p", WK_SHAPE(3), (wk_init){ .kind = WK_INIT_ONES });
     wk_ema    *e = wk_ema_new(s, 0.75);
     wk_no_grad(true);
     wk_fill(p, 5);
@@ -248,7 +248,7 @@ TEST(averages_of_parameters)
 TEST(gradients_are_clipped)
 {
     wk_store  *s = wk_store_new();
-    wk_tensor *p = wk_param(wk_root(s), "p", WK_SHAPE(2), (wk_init){ WK_INIT_ZEROS, 0 });
+    wk_tensor *p = wk_param(wk_root(s), "p", WK_SHAPE(2), (wk_init){ 0 });
     wk_tensor *k = wk_from_f32(WK_SHAPE(2), (float[]){ 3, -4 });
     wk_backward(wk_sum(wk_mul(p, k)));
     CHECK_NEAR(wk_clip_grad_norm(s, 10), 5, 1e-6);

@@ -30,8 +30,9 @@ bool WK_ISA(norm)(const wk_call *c); /* rms_norm, layer_norm */
 bool WK_ISA(rope)(const wk_call *c);
 bool WK_ISA(softmax)(const wk_call *c); /* and log_softmax */
 
-/* Named by their operations: see core/host.def. */
-bool WK_ISA(recurrent)(const wk_call *c);
-bool WK_ISA(recurrent_grad)(const wk_call *c);
+/* What operations name themselves: see core/host.def. */
+#define HOST(name) bool WK_ISA(name)(const wk_call *c);
+#include "../../core/host.def"
+#undef HOST
 
 #endif

@@ -1,0 +1,630 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* conv.c - convolution and its transpose as products of matrices, and their fields.
+ *
+ * y [o, places] = w [o, c k] x the windows of x [c k, places].  The windows are never
+ * written down: a panel of them is gathered in the form that the engine reads, a part of
+ * c k at a time, when its turn comes.  The transpose with a stride is a convolution with
+ * some of the kernel's elements for each position of the result modulo the stride. */
+#include "conv.h"
+
+#include "../simd.h"
+
+enum { MOST_NR = 64, PANELS = 4, KC = 512, ALIGN = 64 };
+
+static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static size_t  aligned(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
+
+/* ---- What a call is about ----------------------------------------------- */
+
+static void sizes_of(const wk_tensor *x, int64_t n[3], int64_t *count)
+{
+    *count = 1;
+    for (int i = 0; i < 3; i++) {
+        n[i] = i < 5 - x->shape.rank ? 1 : x->shape.dim[x->shape.rank - 3 + i];
+        *count *= n[i];
+    }
+}
+
+static bool is_plain_float(wk_dtype d) { return d == WK_F32 || d == WK_BF16 || d == WK_F16; }
+
+bool conv_read(conv *v, const wk_call *c)
+{
+    int id = c->op->id;
+    v->xt = id == WK_OP_conv_transpose ? c->out : c->in[0];
+    v->wt = id == WK_OP_conv_weight ? c->out : c->in[1];
+    v->yt = id == WK_OP_conv ? c->out : c->in[id == WK_OP_conv_weight];
+    memcpy(v->stride, c->opt.window.stride, sizeof v->stride);
+    memcpy(v->dilation, c->opt.window.dilation, sizeof v->dilation);
+    memcpy(v->before, c->opt.window.before, sizeof v->before);
+    sizes_of(v->xt, v->x, &v->nx);
+    sizes_of(v->wt, v->k, &v->nk);
+    sizes_of(v->yt, v->y, &v->ny);
+    v->b = wk_dim(v->xt, 0);
+    v->groups = c->opt.window.groups;
+    v->c_of = wk_dim(v->wt, 1);
+    v->o_of = wk_dim(v->wt, 0) / v->groups;
+    return is_plain_float(v->xt->dtype) && is_plain_float(v->wt->dtype) &&
+           is_plain_float(v->yt->dtype) && v->nx && v->ny && v->b && v->c_of && v->o_of;
+}
+
+/* ---- Fields ------------------------------------------------------------- */
+
+typedef struct {
+    const field   *f;
+    const char    *from;
+    char          *to;
+    const int64_t *n; /* of the image */
+    size_t         size;
+} padding;
+
+/* Elements at u >= border of a row, whose first is element 0 of the image. */
+static void split_row(const field *f, char *to, const char *from, int64_t count, size_t size)
+{
+    int64_t width = divide_up(f->size[2], f->split), u = f->border[2];
+    if (f->split == 1) {
+        memcpy(to + (size_t)u * size, from, (size_t)count * size);
+        return;
+    }
+    for (int64_t r = 0; r < f->split; r++) { /* all that go to the same row */
+        int64_t first = ((r - u) % f->split + f->split) % f->split;
+        int64_t at = r * width + (u + first) / f->split;
+        if (size == 4)
+            for (int64_t i = first; i < count; i += f->split, at++)
+                ((uint32_t *)(void *)to)[at] = ((const uint32_t *)(const void *)from)[i];
+        else
+            for (int64_t i = first; i < count; i += f->split, at++)
+                ((uint16_t *)(void *)to)[at] = ((const uint16_t *)(const void *)from)[i];
+    }
+}
+
+static void pad_planes(void *ctx, int64_t begin, int64_t end)
+{
+    const padding *p = ctx;
+    const field   *f = p->f;
+    int64_t        row = divide_up(f->size[2], f->split) * f->split;
+    int64_t        count = wk_min_i64(p->n[2], f->size[2] - f->border[2]);
+    for (int64_t plane = begin; plane < end; plane++) {
+        const char *from = p->from + (size_t)(plane * p->n[0] * p->n[1] * p->n[2]) * p->size;
+        char       *to = p->to + (size_t)(plane * f->plane) * p->size;
+        for (int64_t i = 0; i < f->size[0]; i++)
+            for (int64_t j = 0; j < f->size[1]; j++, to += (size_t)row * p->size) {
+                int64_t a = i - f->border[0], b = j - f->border[1];
+                bool    inside = a >= 0 && a < p->n[0] && b >= 0 && b < p->n[1] && count > 0;
+                if (!inside || count < f->size[2] || f->split > 1)
+                    memset(to, 0, (size_t)row * p->size);
+                if (inside)
+                    split_row(f, to, from + (size_t)((a * p->n[1] + b) * p->n[2]) * p->size, count,
+                              p->size);
+            }
+    }
+}
+
+bool conv_field(field *f, const wk_tensor *from, const int64_t n[3])
+{
+    bool as_it_is = f->split == 1;
+    f->dtype = from->dtype;
+    f->data = wk_at_host(from);
+    for (int i = 0; i < 3; i++)
+        as_it_is &= !f->border[i] && f->size[i] <= n[i];
+    if (as_it_is)
+        memcpy(f->size, n, sizeof f->size);
+    f->plane = f->size[0] * f->size[1] * divide_up(f->size[2], f->split) * f->split;
+    if (as_it_is)
+        return true;
+    int64_t    planes = wk_dim(from, 0) * wk_dim(from, 1);
+    wk_tensor *room =
+        wk_pool(wk_tensor_new(wk_cpu_device(), from->dtype, WK_SHAPE(planes, f->plane)));
+    if (!room)
+        return false;
+    padding p = { f, f->data, wk_at_host(room), n, wk_dtypes[from->dtype].size };
+    wk_parallel(planes, 8192 / f->plane + 1, pad_planes, &p);
+    f->data = p.to;
+    return wk_ok();
+}
+
+bool conv_field_of_x(field *f, const conv *v)
+{
+    f->split = v->stride[2];
+    for (int i = 0; i < 3; i++) {
+        f->border[i] = wk_max_i64(v->before[i], 0);
+        f->size[i] = (v->y[i] - 1) * v->stride[i] + (v->k[i] - 1) * v->dilation[i] + 1 +
+                     f->border[i] - v->before[i];
+    }
+    return conv_field(f, v->xt, v->x);
+}
+
+int64_t conv_offset(const field *f, const conv *v, const int64_t k[3])
+{
+    int64_t at[3];
+    for (int i = 0; i < 3; i++)
+        at[i] = k[i] * v->dilation[i] + f->border[i] - v->before[i];
+    return field_at(f, at[0], at[1], at[2]);
+}
+
+/* ---- A product ---------------------------------------------------------- */
+
+typedef struct {
+    const wk_engine *e;
+    field            f;
+    int64_t          b, groups, m, c;  /* images, groups; rows of weights, channels read */
+    int64_t          taps, *offset;    /* elements of the kernel: where they lie in the field */
+    int64_t          grid[3], from[2]; /* places; from one to the next along the first two axes */
+    int64_t          to[3], to_first;  /* the same in the result */
+    wk_tensor       *out;
+    const float     *bias;
+    wk_mat           a; /* [groups m, c taps] */
+
+    int64_t k, kc, places, panels, blocks, down; /* panels of places, PANELS a block; of rows */
+    size_t  a_panel, b_panel, room, sums;
+    char   *packed;
+} product;
+
+static void pack_panels(void *ctx, int64_t begin, int64_t end)
+{
+    const product   *p = ctx;
+    const wk_engine *e = p->e;
+    for (int64_t panel = begin; panel < end; panel++) {
+        int64_t i = panel % p->down * e->mr, rows = wk_min_i64(e->mr, p->m - i);
+        char   *to = p->packed + (size_t)panel * p->a_panel;
+        for (int64_t at = 0; at < p->k; at += p->kc) {
+            wk_mat x = wk_mat_at(p->a, panel / p->down * p->m + i, at);
+            e->pack_a(to + at * e->mr * e->a_size, &x, rows, wk_min_i64(p->kc, p->k - at));
+        }
+    }
+}
+
+typedef struct { /* places side by side in the field and in the result */
+    int     lane, count;
+    int64_t from, to;
+} run;
+
+static int runs_of(const product *p, int64_t j, int cols, run *runs)
+{
+    int n = 0;
+    for (int lane = 0, count; lane < cols; lane += count, j += count) {
+        int64_t image = j / p->places, at = j % p->places, w = at % p->grid[2];
+        int64_t h = at / p->grid[2] % p->grid[1], d = at / p->grid[2] / p->grid[1];
+        count = (int)wk_min_i64(p->grid[2] - w, cols - lane);
+        int64_t source = image * p->groups * p->c * p->f.plane;
+        int64_t result =
+            image * p->groups * p->m * (wk_count(p->out) / wk_dim(p->out, 0) / wk_dim(p->out, 1));
+        runs[n++] = (run){ lane, count, source + d * p->from[0] + h * p->from[1] + w,
+                           result + p->to_first + d * p->to[0] + h * p->to[1] + w * p->to[2] };
+    }
+    return n;
+}
+
+/* ---- Gathering ---------------------------------------------------------- */
+
+/* Rows at .. at + k of the windows, width elements each, in the field's dtype. */
+#if defined __AVX512F__
+typedef struct {
+    int      vector;
+    bool     first, last; /* of those that make up the vector */
+    uint32_t mask;
+    int64_t  from; /* where lane 0 would be */
+} part;
+
+static int parts_of(const run *runs, int n, int lanes, part *parts)
+{
+    int count = 0;
+    for (int i = 0; i < n; i++)
+        for (int lane = runs[i].lane, end = lane + runs[i].count; lane < end;) {
+            int vector = lane / lanes,
+                stop = (vector + 1) * lanes < end ? (vector + 1) * lanes : end;
+            uint32_t mask = (uint32_t)(((1ull << (stop - lane)) - 1) << lane % lanes);
+            bool     first = !count || parts[count - 1].vector != vector;
+            if (count)
+                parts[count - 1].last = first;
+            parts[count++] =
+                (part){ vector, first, true, mask, runs[i].from + vector * lanes - runs[i].lane };
+            lane = stop;
+        }
+    return count;
+}
+
+#define LOAD(name, T, load, store)                                                                 \
+    static void name(T *to, int width, const T *from, const int64_t *row, int64_t k,               \
+                     const part *parts, int count)                                                 \
+    {                                                                                              \
+        for (int64_t i = 0; i < k; i++, to += width) {                                             \
+            const T *base = from + row[i];                                                         \
+            __m512i  v = _mm512_setzero_si512();                                                   \
+            for (int s = 0; s < count; s++) {                                                      \
+                v = load(parts[s].first ? _mm512_setzero_si512() : v, parts[s].mask,               \
+                         base + parts[s].from);                                                    \
+                if (parts[s].last)                                                                 \
+                    store(to + parts[s].vector * (int)(64 / sizeof(T)), v);                        \
+            }                                                                                      \
+        }                                                                                          \
+    }
+#define LOAD32(v, mask, p) _mm512_mask_loadu_epi32(v, (__mmask16)(mask), p)
+LOAD(gather32, uint32_t, LOAD32, _mm512_storeu_si512)
+LOAD(gather16, uint16_t, _mm512_mask_loadu_epi16, _mm512_storeu_si512)
+
+static void gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
+                   const run *runs, int n)
+{
+    part parts[2 * MOST_NR];
+    bool wide = f->dtype == WK_F32;
+    int  count = parts_of(runs, n, wide ? 16 : 32, parts);
+    if (wide)
+        gather32(to, width, (const uint32_t *)(const void *)f->data, row, k, parts, count);
+    else
+        gather16(to, width, (const uint16_t *)(const void *)f->data, row, k, parts, count);
+}
+#else
+static void gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
+                   const run *runs, int n)
+{
+    size_t size = wk_dtypes[f->dtype].size;
+    int    used = runs[n - 1].lane + runs[n - 1].count;
+    for (int64_t i = 0; i < k; i++) {
+        char *at = (char *)to + (size_t)(i * width) * size;
+        for (int s = 0; s < n; s++)
+            memcpy(at + (size_t)runs[s].lane * size,
+                   f->data + (size_t)(row[i] + runs[s].from) * size, (size_t)runs[s].count * size);
+        memset(at + (size_t)used * size, 0, (size_t)(width - used) * size);
+    }
+}
+#endif
+
+/* ---- Results ------------------------------------------------------------ */
+
+static void finish(const product *p, int64_t group, int64_t i, int rows, const run *runs, int n,
+                   const float *sums)
+{
+    int64_t              plane = wk_count(p->out) / wk_dim(p->out, 0) / wk_dim(p->out, 1);
+    const wk_dtype_info *d = &wk_dtypes[p->out->dtype];
+    for (int r = 0; r < rows; r++) {
+        int64_t channel = group * p->m + i + r;
+        vf      bias = vset(p->bias ? p->bias[channel] : 0);
+        float   row[MOST_NR + VF];
+        for (int s = 0; s < p->e->nr; s += VF)
+            vstore(row + s, vload(sums + r * p->e->nr + s) + bias);
+        for (int s = 0; s < n; s++) {
+            char *to =
+                (char *)wk_at_host(p->out) + (size_t)(channel * plane + runs[s].to) * d->size;
+            if (p->out->dtype != WK_F32 || p->to[2] != 1) {
+                d->store[WK_AS_F32](to, row + runs[s].lane, runs[s].count, p->to[2]);
+                continue;
+            }
+            for (int l = 0; l < runs[s].count; l += VF) {
+                int64_t left = wk_min_i64(VF, runs[s].count - l);
+                vstore_part((float *)(void *)to + l, vload_part(row + runs[s].lane + l, left),
+                            left);
+            }
+        }
+    }
+}
+
+/* ---- Work --------------------------------------------------------------- */
+
+typedef struct { /* a block of places, of one group */
+    int64_t  group, j, cols[PANELS];
+    int      panels, n[PANELS];
+    run      runs[PANELS][MOST_NR];
+    int64_t *row; /* of a part of k: where it begins in the field */
+    char    *room, *b;
+    float   *sums;
+} block;
+
+/* The windows' rows at .. at + k of all panels. */
+static void gather_block(const product *p, const block *w, int64_t at, int64_t k)
+{
+    const wk_engine *e = p->e;
+    for (int64_t i = 0; i < k; i++)
+        w->row[i] =
+            (w->group * p->c + (at + i) / p->taps) * p->f.plane + p->offset[(at + i) % p->taps];
+    for (int j = 0; j < w->panels; j++) {
+        char  *panel = w->b + (size_t)j * p->b_panel;
+        bool   direct = e == &WK_ISA(engine) && p->f.dtype == WK_F32;
+        wk_mat x = { w->room, p->f.dtype, 1, e->nr };
+        gather(&p->f, direct ? panel : w->room, e->nr, w->row, k, w->runs[j], w->n[j]);
+        if (!direct)
+            e->pack_b(panel, &x, w->cols[j], k);
+    }
+}
+
+static void multiply_block(const product *p, const block *w)
+{
+    const wk_engine *e = p->e;
+    const int64_t    tile = e->mr * e->nr;
+    for (int64_t at = 0; at < p->k; at += p->kc) {
+        int64_t k = wk_min_i64(p->kc, p->k - at), kp = divide_up(k, e->kr) * e->kr;
+        bool    last = at + p->kc >= p->k;
+        gather_block(p, w, at, k);
+        for (int64_t i = 0; i < p->down; i++) {
+            wk_gemm_tile t = { .k = kp, .ldc = e->nr, .add = at > 0, .group = kp * 32 };
+            t.rows = (int)wk_min_i64(e->mr, p->m - i * e->mr);
+            t.a =
+                p->packed + (size_t)(w->group * p->down + i) * p->a_panel + at * e->mr * e->a_size;
+            for (int j = 0; j < w->panels; j++) {
+                t.b = w->b + (size_t)j * p->b_panel;
+                t.cols = (int)w->cols[j];
+                t.c = w->sums + (p->k > p->kc ? (i * PANELS + j) * tile : 0);
+                e->kernel(&t);
+                if (last)
+                    finish(p, w->group, i * e->mr, t.rows, w->runs[j], w->n[j], t.c);
+            }
+        }
+    }
+}
+
+static void multiply_blocks(void *ctx, int64_t begin, int64_t end)
+{
+    const product   *p = ctx;
+    const wk_engine *e = p->e;
+    block            w;
+    char *all = wk_scratch(aligned((size_t)p->kc * sizeof *w.row) + p->room + PANELS * p->b_panel +
+                           p->sums);
+    if (!all)
+        return;
+    w.row = (int64_t *)(void *)all;
+    w.room = all + aligned((size_t)p->kc * sizeof *w.row);
+    w.b = w.room + p->room;
+    w.sums = (float *)(void *)(w.b + PANELS * p->b_panel);
+    if (e->begin)
+        e->begin();
+    for (int64_t item = begin; item < end; item++) {
+        w.group = item / p->blocks;
+        w.panels = 0;
+        int64_t from = item % p->blocks * p->panels / p->blocks;
+        int64_t to = (item % p->blocks + 1) * p->panels / p->blocks;
+        for (int64_t panel = from; panel < to; panel++, w.panels++) {
+            int64_t j = panel * e->nr;
+            w.cols[w.panels] = wk_min_i64(e->nr, p->b * p->places - j);
+            w.n[w.panels] = runs_of(p, j, (int)w.cols[w.panels], w.runs[w.panels]);
+        }
+        multiply_block(p, &w);
+    }
+    if (e->end)
+        e->end();
+}
+
+/* Rows that follow each other without a gap are one. */
+static void join_axes(product *p)
+{
+    for (int i = 1; i >= 0; i--)
+        if (p->grid[i] == 1 ||
+            (p->from[i] == (i == 1 ? p->grid[2] : p->from[1] * p->grid[1]) &&
+             p->to[i] == p->to[i + 1] * p->grid[i + 1] && (i == 1 || p->grid[1] == 1))) {
+            p->grid[2] *= p->grid[i];
+            p->grid[i] = 1;
+        }
+}
+
+static bool run_product(product *p)
+{
+    const wk_engine *e = p->e;
+    join_axes(p);
+    p->k = p->c * p->taps;
+    p->places = p->grid[0] * p->grid[1] * p->grid[2];
+    p->kc = divide_up(p->k, divide_up(p->k, wk_min_i64(KC, e->kc)));
+    p->kc = divide_up(p->kc, e->kr) * e->kr;
+    p->down = divide_up(p->m, e->mr);
+    p->panels = divide_up(p->b * p->places, e->nr);
+    p->blocks = divide_up(p->panels, PANELS);
+    if (p->blocks * p->groups < 4 * wk_threads())
+        p->blocks = wk_min_i64(p->panels, divide_up(4 * wk_threads(), p->groups));
+    p->a_panel = aligned((size_t)(divide_up(p->k, e->kr) * e->kr * e->mr * e->a_size));
+    p->b_panel = aligned((size_t)(p->kc * e->nr * e->b_size));
+    p->room = aligned((size_t)(p->kc * e->nr) * wk_dtypes[p->f.dtype].size);
+    p->sums =
+        (size_t)(e->mr * e->nr) * sizeof(float) * (size_t)(p->k > p->kc ? p->down * PANELS : 1);
+    int64_t    size = p->groups * p->down * (int64_t)p->a_panel;
+    wk_tensor *packed = wk_pool(wk_tensor_new(wk_cpu_device(), WK_U8, WK_SHAPE(size)));
+    if (!packed)
+        return false;
+    p->packed = wk_at_host(packed);
+    wk_parallel(p->groups * p->down, 65536 / (int64_t)p->a_panel + 1, pack_panels, p);
+    wk_parallel(p->groups * p->blocks, 1, multiply_blocks, p);
+    return wk_ok();
+}
+
+static const wk_engine *engine_for(bool bf16, int64_t m, int64_t n)
+{
+    const wk_cpu_isa *isa = wk_cpu_current();
+    const wk_engine  *e = bf16 && isa->bf16 ? isa->bf16 : isa->f32;
+    return m >= e->least && n >= e->least && e->nr <= MOST_NR ? e : &WK_ISA(engine);
+}
+
+/* The bias in f32, or NULL. */
+static bool read_bias(const wk_tensor *bias, const float **out)
+{
+    *out = NULL;
+    if (!bias)
+        return true;
+    wk_tensor *room = wk_pool(wk_tensor_new(wk_cpu_device(), WK_F32, bias->shape));
+    if (room)
+        wk_dtypes[bias->dtype].load[WK_AS_F32](wk_f32(room), wk_at_host(bias), wk_dim(bias, 0), 1);
+    *out = room ? wk_f32(room) : NULL;
+    return room != NULL;
+}
+
+/* ---- conv --------------------------------------------------------------- */
+
+bool WK_ISA(conv)(const wk_call *c)
+{
+    conv    v;
+    product p = { .out = c->out, .to_first = 0 };
+    if (!conv_read(&v, c))
+        return false;
+    p.e = engine_for(v.wt->dtype == WK_BF16, v.o_of, v.b * v.ny);
+    p.offset = wk_alloc_array((size_t)v.nk, sizeof *p.offset);
+    if (!p.offset || !read_bias(c->in[2], &p.bias) || !conv_field_of_x(&p.f, &v)) {
+        wk_free(p.offset);
+        return false;
+    }
+    for (int64_t i = 0; i < v.k[0]; i++)
+        for (int64_t j = 0; j < v.k[1]; j++)
+            for (int64_t k = 0; k < v.k[2]; k++)
+                p.offset[p.taps++] = conv_offset(&p.f, &v, (int64_t[]){ i, j, k });
+    p.b = v.b;
+    p.groups = v.groups;
+    p.m = v.o_of;
+    p.c = v.c_of;
+    memcpy(p.grid, v.y, sizeof p.grid);
+    p.from[0] = field_at(&p.f, v.stride[0], 0, 0);
+    p.from[1] = field_at(&p.f, 0, v.stride[1], 0);
+    p.to[0] = v.y[1] * v.y[2];
+    p.to[1] = v.y[2];
+    p.to[2] = 1;
+    p.a = (wk_mat){ wk_at_host(v.wt), v.wt->dtype, v.c_of * v.nk, 1 };
+    bool done = run_product(&p);
+    wk_free(p.offset);
+    return done;
+}
+
+/* ---- conv_transpose ----------------------------------------------------- */
+
+typedef struct { /* along one axis, the elements k that reach positions r modulo the stride */
+    int64_t first, step, count; /* k = first, first + step ... */
+} phase;
+
+static phase phase_of(const conv *v, int axis, int64_t r)
+{
+    int64_t s = v->stride[axis], d = v->dilation[axis], at = r + v->before[axis];
+    phase   p = { 0 };
+    for (int64_t k = 0; k < v->k[axis] && p.step == 0; k++)
+        if ((at - k * d) % s == 0) {
+            p.step = p.count++ ? k - p.first : 0;
+            p.first = p.count == 1 ? k : p.first;
+        }
+    if (p.step)
+        p.count = (v->k[axis] - 1 - p.first) / p.step + 1;
+    return p;
+}
+
+/* Where in y the element k of position r of x comes from, for the first x. */
+static int64_t shift_of(const conv *v, int axis, int64_t r, int64_t k)
+{
+    return (r + v->before[axis] - k * v->dilation[axis]) / v->stride[axis];
+}
+
+/* The field of y, wide enough for all phases; false in *all: some have no elements. */
+static bool field_of_y(field *f, const conv *v, bool *all)
+{
+    *all = true;
+    f->split = 1;
+    for (int i = 0; i < 3; i++) {
+        int64_t low = 0, high = 0;
+        for (int64_t r = 0; r < wk_min_i64(v->stride[i], v->x[i]); r++) {
+            phase p = phase_of(v, i, r);
+            *all &= p.count > 0;
+            if (!p.count)
+                continue;
+            int64_t last = shift_of(v, i, r, p.first + (p.count - 1) * p.step);
+            low = wk_min_i64(low, last);
+            high = wk_max_i64(high, shift_of(v, i, r, p.first) + (v->x[i] - 1 - r) / v->stride[i]);
+        }
+        f->border[i] = -low;
+        f->size[i] = high + 1 - low;
+    }
+    return conv_field(f, v->yt, v->y);
+}
+
+typedef struct {
+    const conv    *v;
+    const int64_t *k; /* which elements of the kernel */
+    int64_t        taps;
+    char          *to; /* [groups c, o taps] */
+} weights;
+
+enum { CHANNELS = 16 }; /* whose weights are turned together */
+
+static void turn_weights(void *ctx, int64_t begin, int64_t end)
+{
+    const weights *w = ctx;
+    const conv    *v = w->v;
+    size_t         size = wk_dtypes[v->wt->dtype].size;
+    const char    *from = wk_at_host(v->wt);
+    int64_t        blocks = divide_up(v->c_of, CHANNELS);
+    for (int64_t item = begin; item < end; item++) {
+        int64_t g = item / blocks, c0 = item % blocks * CHANNELS;
+        for (int64_t o = 0; o < v->o_of; o++)
+            for (int64_t c = c0; c < wk_min_i64(c0 + CHANNELS, v->c_of); c++)
+                for (int64_t t = 0; t < w->taps; t++)
+                    memcpy(w->to + (size_t)(((g * v->c_of + c) * v->o_of + o) * w->taps + t) * size,
+                           from +
+                               (size_t)(((g * v->o_of + o) * v->c_of + c) * v->nk + w->k[t]) * size,
+                           size);
+    }
+}
+
+/* The results at positions r[] modulo the stride. */
+static bool run_phase(product *p, const conv *v, const int64_t r[3], int64_t *which)
+{
+    phase a = phase_of(v, 0, r[0]), b = phase_of(v, 1, r[1]), c = phase_of(v, 2, r[2]);
+    p->taps = 0;
+    for (int64_t i = 0; i < a.count; i++)
+        for (int64_t j = 0; j < b.count; j++)
+            for (int64_t l = 0; l < c.count; l++) {
+                int64_t k[] = { a.first + i * a.step, b.first + j * b.step, c.first + l * c.step };
+                int64_t at[3];
+                for (int x = 0; x < 3; x++)
+                    at[x] = shift_of(v, x, r[x], k[x]) + p->f.border[x];
+                which[p->taps] = (k[0] * v->k[1] + k[1]) * v->k[2] + k[2];
+                p->offset[p->taps++] = field_at(&p->f, at[0], at[1], at[2]);
+            }
+    if (!p->taps)
+        return true;
+    int64_t    columns = v->o_of * p->taps;
+    wk_tensor *room = wk_pool(
+        wk_tensor_new(wk_cpu_device(), v->wt->dtype, WK_SHAPE(v->groups * v->c_of, columns)));
+    if (!room)
+        return false;
+    weights w = { v, which, p->taps, wk_at_host(room) };
+    wk_parallel(v->groups * divide_up(v->c_of, CHANNELS), 4096 / columns + 1, turn_weights, &w);
+    for (int x = 0; x < 3; x++)
+        p->grid[x] = divide_up(v->x[x] - r[x], v->stride[x]);
+    p->from[0] = field_at(&p->f, 1, 0, 0);
+    p->from[1] = field_at(&p->f, 0, 1, 0);
+    p->to[0] = v->stride[0] * v->x[1] * v->x[2];
+    p->to[1] = v->stride[1] * v->x[2];
+    p->to[2] = v->stride[2];
+    p->to_first = (r[0] * v->x[1] + r[1]) * v->x[2] + r[2];
+    p->a = (wk_mat){ w.to, v->wt->dtype, columns, 1 };
+    return run_product(p);
+}
+
+static void fill_planes(void *ctx, int64_t begin, int64_t end)
+{
+    const product       *p = ctx;
+    const wk_dtype_info *d = &wk_dtypes[p->out->dtype];
+    int64_t channels = wk_dim(p->out, 1), plane = wk_count(p->out) / wk_dim(p->out, 0) / channels;
+    for (int64_t i = begin; i < end; i++) {
+        char *to = (char *)wk_at_host(p->out) + (size_t)(i * plane) * d->size;
+        float value = p->bias ? p->bias[i % channels] : 0;
+        for (int64_t k = 0; k < plane; k++)
+            d->store[WK_AS_F32](to + (size_t)k * d->size, &value, 1, 1);
+    }
+}
+
+bool WK_ISA(conv_transpose)(const wk_call *c)
+{
+    conv    v;
+    bool    all, done = true;
+    product p = { .out = c->out };
+    if (!conv_read(&v, c))
+        return false;
+    p.e = engine_for(v.wt->dtype == WK_BF16, v.c_of, v.b * v.nx);
+    p.b = v.b;
+    p.groups = v.groups;
+    p.m = v.c_of;
+    p.c = v.o_of;
+    p.offset = wk_alloc_array((size_t)v.nk * 2, sizeof *p.offset);
+    if (!p.offset || !read_bias(c->in[2], &p.bias) || !field_of_y(&p.f, &v, &all)) {
+        wk_free(p.offset);
+        return false;
+    }
+    if (!all)
+        wk_parallel(v.b * wk_dim(p.out, 1), 4096 / v.nx + 1, fill_planes, &p);
+    int64_t r[3];
+    for (r[0] = 0; r[0] < wk_min_i64(v.stride[0], v.x[0]); r[0]++)
+        for (r[1] = 0; r[1] < wk_min_i64(v.stride[1], v.x[1]); r[1]++)
+            for (r[2] = 0; done && r[2] < wk_min_i64(v.stride[2], v.x[2]); r[2]++)
+                done = run_phase(&p, &v, r, p.offset + v.nk);
+    wk_free(p.offset);
+    return done && wk_ok();
+}

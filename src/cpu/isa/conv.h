@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* conv.h - what the kernels of convolution share.
+ *
+ * A field is the image that a kernel reads, with zeros around it, so that no element of a
+ * window needs a check; where windows are stride apart along the last axis, every row is
+ * split into stride rows, so that neighbouring windows read neighbouring elements. */
+#ifndef WK_CPU_CONV_H
+#define WK_CPU_CONV_H
+
+#include "matrix.h"
+
+/* Names that carry the instruction set. */
+#define conv_read       WK_ISA(conv_read)
+#define conv_field      WK_ISA(conv_field)
+#define conv_field_of_x WK_ISA(conv_field_of_x)
+#define conv_offset     WK_ISA(conv_offset)
+
+typedef struct { /* a call of conv, conv_transpose or conv_weight; see ops/conv.c */
+    const wk_tensor *xt, *wt, *yt;
+    int64_t          x[3], k[3], y[3], stride[3], dilation[3], before[3];
+    int64_t          b, groups, c_of, o_of; /* channels of a group in x and in y */
+    int64_t          nx, nk, ny;
+} conv;
+
+bool conv_read(conv *v, const wk_call *c); /* false: not of these kernels' dtypes */
+
+typedef struct {
+    const char *data;
+    wk_dtype    dtype;
+    int64_t     size[3], border[3], split; /* with its border, elements before the image */
+    int64_t     plane;                     /* elements of a channel */
+} field;
+
+/* from [b, c, n[0], n[1], n[2]] within borders; the image itself where there are none. */
+bool conv_field(field *f, const wk_tensor *from, const int64_t n[3]);
+
+/* The field of x for all windows of y, and where element k of window 0 lies in it. */
+bool    conv_field_of_x(field *f, const conv *v);
+int64_t conv_offset(const field *f, const conv *v, const int64_t k[3]);
+
+/* Element (i, j, k) of a field. */
+static inline int64_t field_at(const field *f, int64_t i, int64_t j, int64_t k)
+{
+    int64_t width = (f->size[2] + f->split - 1) / f->split;
+    return ((i * f->size[1] + j) * f->split + k % f->split) * width + k / f->split;
+}
+
+#endif
