@@ -9,7 +9,7 @@ fi
 copy=$temporary/adding
 mkdir -p "$copy/src" "$copy/tests" "$copy/docs" "$copy/examples"
 cp -R include Makefile "$copy"
-for folder in base core ops cpu io; do # no more than operations need
+for folder in base core ops cpu io nn; do # no more than operations need
     cp -R "src/$folder" "$copy/src"
 done
 cp -R tests/main.c tests/test.h tests/ops tests/golden "$copy/tests"
