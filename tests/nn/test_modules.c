@@ -380,6 +380,8 @@ TEST(dropout_of_modules_is_for_training)
     wk_tensor *far = wk_sub(wk_where(zero, wk_scalar(0), wk_scale(whole, 4)), z);
     CHECK_NEAR(wk_item(wk_max(wk_abs(far))), 0, 1e-6);
     CHECK_NEAR(distance(wk_sequential(x, &block, 1), whole), 0, 0);
+    block.dropout = 1; /* nothing is left */
+    CHECK_NEAR(wk_item(wk_max(wk_abs(wk_sequential(x, &block, 1, .train = true)))), 0, 0);
     wk_no_grad(false);
     wk_store_free(s);
 }
