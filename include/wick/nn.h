@@ -129,6 +129,27 @@ WK_API wk_tensor *wk_rms_norm_new(wk_vars at, int64_t width);
 WK_API wk_layer   wk_layer_norm_new(wk_vars at, int64_t width);
 WK_API wk_layer   wk_group_norm_new(wk_vars at, int64_t channels);
 
+WK_API wk_layer wk_instance_norm_new(wk_vars at, int64_t channels);
+
+/* Batch norm also has buffers, which move while training: running_mean, running_var [c], and
+ * num_batches_tracked [].  eps and momentum may be changed in the struct. */
+typedef struct {
+    wk_tensor *weight, *bias, *running_mean, *running_var, *num_batches_tracked;
+    double     eps, momentum; /* 1e-5, 0.1 */
+} wk_batch_norm_layer;
+
+typedef struct {
+    const wk_batch_norm_layer *m;
+    wk_tensor                 *x;     /* [b, c, ..] */
+    bool                       train; /* by the statistics of x, and move those that are kept */
+    int                        end_;  /* set by the macro, so that partial lists do not warn */
+} wk_batch_norm_forward_args;
+
+WK_API wk_batch_norm_layer wk_batch_norm_new(wk_vars at, int64_t channels);
+WK_API wk_tensor          *wk_batch_norm_forward_with(const wk_batch_norm_forward_args *args);
+#define wk_batch_norm_forward(...)                                                                 \
+    wk_batch_norm_forward_with(&(wk_batch_norm_forward_args){ __VA_ARGS__, .end_ = 0 })
+
 /* With a row that stands for nothing: it begins as zeros, and has no gradient. */
 WK_API wk_tensor *wk_embedding_new_padded(wk_vars at, int64_t count, int64_t width,
                                           int64_t padding);
@@ -155,9 +176,10 @@ WK_API wk_tensor *wk_conv_transpose_forward(const wk_conv_args *m, wk_tensor *x)
 
 /* Layers one after the other.  Of a block that is done which is there, in this order. */
 typedef struct {
-    wk_layer     linear;
-    wk_conv_args conv;
-    wk_layer     norm;                /* over the last dimension, eps 1e-5 */
+    wk_layer            linear;
+    wk_conv_args        conv;
+    wk_batch_norm_layer batch_norm;
+    wk_layer            norm;         /* over the last dimension, eps 1e-5 */
     wk_tensor *(*call)(wk_tensor *x); /* wk_relu, or yours */
     double dropout;
 } wk_block;

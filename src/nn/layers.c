@@ -43,6 +43,47 @@ wk_layer wk_layer_norm_new(wk_vars at, int64_t width)
 
 wk_layer wk_group_norm_new(wk_vars at, int64_t channels) { return wk_layer_norm_new(at, channels); }
 
+wk_layer wk_instance_norm_new(wk_vars at, int64_t channels)
+{
+    return wk_layer_norm_new(at, channels);
+}
+
+/* ---- Batch norm ----------------------------------------------------------- */
+
+static wk_tensor *no_count(wk_shape shape, const wk_init *how)
+{
+    (void)how;
+    return wk_zeros_of(WK_I64, shape);
+}
+
+wk_batch_norm_layer wk_batch_norm_new(wk_vars at, int64_t channels)
+{
+    wk_layer p = wk_layer_norm_new(at, channels);
+    return (wk_batch_norm_layer){
+        .weight = p.weight,
+        .bias = p.bias,
+        .running_mean = wk_buffer(at, "running_mean", WK_SHAPE(channels), zeros),
+        .running_var = wk_buffer(at, "running_var", WK_SHAPE(channels), ones),
+        .num_batches_tracked =
+            wk_buffer(at, "num_batches_tracked", WK_SCALAR, (wk_init){ .make = no_count }),
+        .eps = 1e-5,
+        .momentum = 0.1,
+    };
+}
+
+wk_tensor *wk_batch_norm_forward_with(const wk_batch_norm_forward_args *a)
+{
+    const wk_batch_norm_layer *m = a->m;
+    wk_tensor *y = wk_batch_norm(a->x, m->weight, m->bias, m->running_mean, m->running_var,
+                                 .training = a->train, .momentum = m->momentum, .eps = m->eps);
+    if (a->train && y) {
+        wk_scope scope = wk_mark();
+        wk_assign(m->num_batches_tracked, wk_add_scalar(m->num_batches_tracked, 1));
+        wk_sweep(scope);
+    }
+    return wk_ok() ? y : NULL;
+}
+
 /* ---- Embedding with a row for nothing ------------------------------------ */
 
 static wk_tensor *normal_but_one(wk_shape shape, const wk_init *how)
@@ -127,6 +168,8 @@ wk_tensor *wk_sequential_with(const wk_sequential_args *a)
         const wk_block *b = &a->blocks[i];
         x = b->linear.weight ? wk_linear(x, b->linear) : x;
         x = b->conv.weight ? wk_conv_forward(&b->conv, x) : x;
+        if (b->batch_norm.weight)
+            x = wk_batch_norm_forward(&b->batch_norm, x, .train = a->train);
         x = b->norm.weight ? wk_layer_norm(x, b->norm, 1e-5) : x;
         x = b->call ? b->call(x) : x;
         x = wk_drop_out(x, b->dropout, a->train);
@@ -140,5 +183,6 @@ wk_tensor *wk_drop_out(wk_tensor *x, double p, bool train)
         return x;
     wk_scope   scope = wk_mark();
     wk_tensor *kept = wk_ge(wk_rand_of(WK_F32, wk_shape_of(x)), wk_scalar(p));
-    return wk_yield(scope, wk_mul(x, wk_scale(wk_cast(kept, wk_dtype_of(x)), 1 / (1 - p))));
+    return wk_yield(scope,
+                    wk_mul(x, wk_scale(wk_cast(kept, wk_dtype_of(x)), p < 1 ? 1 / (1 - p) : 0)));
 }

@@ -86,7 +86,7 @@ static wk_tensor *run(const wk_rnn *m, const wk_rnn_cell *p, wk_tensor *x, bool 
         input.bias = wk_add(input.bias, bias);
         bias = NULL;
     }
-    wk_tensor *gates = wide(wk_linear(x, input)); // [t, b, gates hidden]
+    wk_tensor *gates = wk_linear(wide(x), input); // [t, b, gates hidden]
     wk_tensor *weight = wide(p->weight_hh), *h = wide(s->h), *c = wide(s->c);
     if (p->weight_hr) {
         gates = h ? project_start(gates, p, h, reverse) : gates;

@@ -181,6 +181,12 @@ wk_tensor *wk_init_new(wk_shape shape, wk_init init)
     return NULL;
 }
 
+static wk_tensor *begin(wk_store *s, wk_shape shape, wk_init init)
+{
+    wk_tensor *x = wk_init_new(shape, init);
+    return x && wk_dtypes[x->dtype].is_float ? wk_cast(x, s->dtype) : x;
+}
+
 static wk_tensor *load(wk_store *s, const char *name)
 {
     wk_tensor *x = wk_archive_get(s->archive, name);
@@ -203,7 +209,7 @@ static wk_tensor *ask(wk_vars at, const char *name, wk_shape shape, wk_init init
     bool       before = wk_no_grad(true);
     wk_tensor *x = wk_store_find(s, full.path);
     if (!x) {
-        x = s->archive ? load(s, full.path) : wk_cast(wk_init_new(shape, init), s->dtype);
+        x = s->archive ? load(s, full.path) : begin(s, shape, init);
         x = keep(s, full.path, x, fixed);
         if (x && !s->archive)
             x->tracked = !fixed;

@@ -134,7 +134,8 @@ static bool each(wk_ema *e, void (*fn)(wk_ema *e, wk_tensor *average, wk_tensor 
 
 static void blend(wk_ema *e, wk_tensor *average, wk_tensor *p)
 {
-    wk_assign(average, wk_add(wk_scale(average, e->decay), wk_scale(p, 1 - e->decay)));
+    bool counts = !wk_dtypes[p->dtype].is_float; /* as of batches: there is no half of one */
+    wk_assign(average, counts ? p : wk_add(wk_scale(average, e->decay), wk_scale(p, 1 - e->decay)));
 }
 
 static void swap(wk_ema *e, wk_tensor *average, wk_tensor *p)

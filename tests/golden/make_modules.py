@@ -51,7 +51,7 @@ def case(name, module, *inputs, call=None, train=False):
                 flatten(z)
 
     flatten(given)
-    sum((y**2).sum() / 2 for y in flat).backward()
+    sum((y.double() ** 2).sum() / 2 for y in flat).backward()
     for i, y in enumerate(flat):
         out["out.%s.%d" % (name, i)] = y.detach().contiguous()
     for key, p in module.named_parameters():
@@ -59,9 +59,6 @@ def case(name, module, *inputs, call=None, train=False):
     for i, x in enumerate(inputs):
         if x.grad is not None:
             out["grad.in.%s.%d" % (name, i)] = x.grad.contiguous()
-    for key, p in module.named_buffers():
-        if train:
-            out["out.%s.%s" % (name, key)] = p.detach().clone()
 
 
 torch.set_default_dtype(torch.float64)
@@ -88,6 +85,12 @@ case("gru_wide", nn.GRU(3, 18), randn(4, 7, 3), randn(1, 7, 18))
 
 case("embedding", nn.Embedding(7, 3, padding_idx=2), torch.tensor([[1, 2, 6], [2, 0, 1]]))
 case("group_norm", nn.GroupNorm(3, 6), randn(2, 6, 4))
+case("instance_norm", nn.InstanceNorm1d(3, affine=True), randn(2, 3, 5))
+case("batch_norm", nn.BatchNorm1d(3), randn(6, 3), train=True,
+     call=lambda m, x: (m(x), m.running_mean, m.running_var, m.num_batches_tracked))
+still = nn.BatchNorm2d(4, eps=0.01)
+still.running_mean, still.running_var = randn(4), randn(4).abs() + 0.5
+case("batch_norm_still", still, randn(2, 4, 3, 2))
 case("conv1d", nn.Conv1d(4, 6, 3, stride=2, padding=1, groups=2), randn(2, 4, 7))
 case("conv2d", nn.Conv2d(3, 4, (3, 2), padding="same", bias=False), randn(2, 3, 5, 4))
 case("conv3d", nn.Conv3d(2, 3, 2, dilation=(1, 2, 1)), randn(1, 2, 3, 4, 3))

@@ -56,6 +56,30 @@ static void group_norm(wk_vars at, wk_tensor **in, wk_tensor **out)
     out[0] = wk_group_norm(in[0], 3, wk_group_norm_new(at, 6), 1e-5);
 }
 
+static void instance_norm(wk_vars at, wk_tensor **in, wk_tensor **out)
+{
+    out[0] = wk_instance_norm(in[0], wk_instance_norm_new(at, 3), 1e-5);
+}
+
+static void batch_norm(wk_vars at, wk_tensor **in, wk_tensor **out)
+{
+    wk_batch_norm_layer m = wk_batch_norm_new(at, 3);
+    wk_fill(m.running_mean, 0); /* as it was before the first of two runs */
+    wk_fill(m.running_var, 1);
+    wk_fill(m.num_batches_tracked, 0);
+    out[0] = wk_batch_norm_forward(&m, in[0], .train = true);
+    out[1] = m.running_mean;
+    out[2] = m.running_var;
+    out[3] = wk_cast(m.num_batches_tracked, WK_F32);
+}
+
+static void batch_norm_still(wk_vars at, wk_tensor **in, wk_tensor **out)
+{
+    wk_batch_norm_layer m = wk_batch_norm_new(at, 4);
+    m.eps = 0.01;
+    out[0] = wk_batch_norm_forward(&m, in[0]);
+}
+
 #define CONV(name_, new, forward, ...)                                                             \
     static void name_(wk_vars at, wk_tensor **in, wk_tensor **out)                                 \
     {                                                                                              \
@@ -137,6 +161,9 @@ static const module modules[] = {
     MODULE(embedding),
     MODULE(group_norm),
     MODULE(conv1d),
+    MODULE(instance_norm),
+    MODULE(batch_norm),
+    MODULE(batch_norm_still),
     MODULE(conv2d),
     MODULE(conv3d),
     MODULE(conv_transpose2d),
@@ -353,6 +380,8 @@ TEST(dropout_of_modules_is_for_training)
     wk_tensor *far = wk_sub(wk_where(zero, wk_scalar(0), wk_scale(whole, 4)), z);
     CHECK_NEAR(wk_item(wk_max(wk_abs(far))), 0, 1e-6);
     CHECK_NEAR(distance(wk_sequential(x, &block, 1), whole), 0, 0);
+    block.dropout = 1; /* nothing is left */
+    CHECK_NEAR(wk_item(wk_max(wk_abs(wk_sequential(x, &block, 1, .train = true)))), 0, 0);
     wk_no_grad(false);
     wk_store_free(s);
 }

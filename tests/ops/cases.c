@@ -44,6 +44,15 @@ static wk_tensor *spd(wk_tensor *x)
     return y ? wk_add(y, one(y, 1)) : NULL;
 }
 
+/* One layer, of one bias, from a state on. */
+static wk_tensor *recurrent(wk_rnn_kind kind, wk_tensor *x, wk_tensor *in, wk_tensor *weight,
+                            wk_tensor *bias, wk_tensor *h, wk_tensor *c)
+{
+    wk_rnn       m = { .kind = kind, .layers = 1, .cell = { { in, weight, bias, bias, NULL } } };
+    wk_rnn_state s = { wk_unsqueeze(h, 0), c ? wk_unsqueeze(c, 0) : NULL };
+    return wk_rnn_forward(&m, x, .state = &s);
+}
+
 #define FLOATS(...)   ((float[]){ __VA_ARGS__ })
 #define INTEGERS(...) ((int64_t[]){ __VA_ARGS__ })
 

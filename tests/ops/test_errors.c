@@ -41,6 +41,8 @@ static bool names_the_operation(const op_case *c)
 static bool is_composed(const op_case *c)
 {
     const char *first = c->row->wick ? strstr(c->row->wick, "wk_") : NULL;
+    if (c->row->wick && !strncmp(c->row->wick, "recurrent(", 10))
+        return true;
     return first && (strstr(first + 3, "wk_") || strstr(first, "cosines") ||
                      strstr(first, "off(") || strstr(first, "spd(") || strstr(first, "wide("));
 }
