@@ -90,7 +90,7 @@ static void add_to(double *x, const sizes *s, const span w[3], double value)
 
 static double divisor_of(const wk_options *o, const span w[3])
 {
-    return o->window.divisor ? o->window.divisor : (double)(w[0].count * w[1].count * w[2].count);
+    return o->window.divisor != 0 ? o->window.divisor : (double)(w[0].count * w[1].count * w[2].count);
 }
 
 /* Images to results: max_pool, max_pool_indices, avg_pool. */
@@ -282,7 +282,7 @@ wk_tensor *wk_max_pool_indices_with(const wk_pool_args *args)
 /* The mean of powers is their sum but for the number of elements. */
 wk_tensor *wk_lp_pool_with(const wk_pool_args *args)
 {
-    double   p = args->p ? args->p : 2, count = 1;
+    double   p = args->p != 0 ? args->p : 2, count = 1;
     wk_scope scope = wk_mark();
     if (!wk_usable("lp_pool", 1, args->x))
         return NULL;
