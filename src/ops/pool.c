@@ -90,7 +90,8 @@ static void add_to(double *x, const sizes *s, const span w[3], double value)
 
 static double divisor_of(const wk_options *o, const span w[3])
 {
-    return o->window.divisor != 0 ? o->window.divisor : (double)(w[0].count * w[1].count * w[2].count);
+    return o->window.divisor != 0 ? o->window.divisor
+                                  : (double)(w[0].count * w[1].count * w[2].count);
 }
 
 /* Images to results: max_pool, max_pool_indices, avg_pool. */
