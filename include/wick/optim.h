@@ -33,11 +33,11 @@ typedef struct wk_optim wk_optim;
 typedef struct {
     wk_store *store;
     double    lr;                /* 1e-3; rmsprop and adagrad 1e-2, adadelta 1, lion 1e-4 */
-    double    decay;             /* of weights: apart from the gradient in adamw, lion, muon and
-                                    adafactor, else added to it */
-    double    momentum;          /* of sgd and rmsprop; muon's is 0.95 */
+    double    decay;             /* of weights: apart from the gradient in adamw and lion, else
+                                    added to it */
+    double    momentum;          /* of sgd and rmsprop */
     double    dampening;         /* of sgd */
-    bool      nesterov;          /* of sgd; muon's is always */
+    bool      nesterov;          /* of sgd */
     double    beta1, beta2, eps; /* 0.9, 0.999, 1e-8; lion 0.9, 0.99 */
     double    alpha;             /* rmsprop 0.99; adadelta's rho 0.9 */
     bool      amsgrad;           /* adam, adamw */
@@ -83,8 +83,8 @@ WK_API void wk_optim_group_with(wk_optim *o, const char *part, const wk_group_ar
 #define wk_optim_group(o, part, ...)                                                               \
     wk_optim_group_with(o, part, &(wk_group_args){ __VA_ARGS__, .end_ = 0 })
 
-/* All that the next steps depend on but the parameters, as a safetensors file.  A run that
- * goes on from it makes the same steps, bit for bit, as one that was not stopped. */
+/* All that the next steps depend on but the parameters and random numbers, as a safetensors file.
+ * A run that goes on from it makes the same steps, bit for bit, as one that was not stopped. */
 WK_API bool wk_optim_save(const wk_optim *o, const char *path);
 WK_API bool wk_optim_load(wk_optim *o, const char *path);
 
@@ -109,7 +109,7 @@ typedef struct {
     int64_t warmup; /* steps that rise linearly from 0, before all that */
     int64_t steps;  /* with warm-up */
     double  floor;  /* of the factor */
-    double  gamma;
+    double  gamma;  /* default 0.1 */
     int64_t every;
     double  rise, fall;
 } wk_schedule;

@@ -6,6 +6,7 @@
 #include <wick/io.h>
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -29,7 +30,7 @@ wk_optim *wk_optim_new(const wk_optim_args *a, const wk_rule *r)
     if (!o)
         return NULL;
     const wk_optim_args *d = &r->defaults;
-    *o = (wk_optim){ .arg = *a, .rule = r, .product = 1 };
+    *o = (wk_optim){ .arg = *a, .rule = r };
     o->arg.lr = or_default(a->lr, d->lr);
     o->arg.momentum = or_default(a->momentum, d->momentum);
     o->arg.beta1 = or_default(a->beta1, d->beta1);
@@ -47,13 +48,15 @@ void wk_optim_free(wk_optim *o)
 {
     if (!o)
         return;
-    for (size_t i = 0; i < o->count; i++)
-        for (int k = 0; k <= MOST_STATE; k++)
-            wk_drop(o->state[i][k]);
+    for (size_t i = 0; i < o->count; i++) {
+        for (int k = 0; k < MOST_STATE; k++)
+            wk_drop(o->slot[i].state[k]);
+        wk_drop(o->slot[i].wide);
+    }
     for (size_t i = 0; i < o->groups; i++)
         wk_free(o->group[i].part);
     wk_free(o->group);
-    wk_free(o->state);
+    wk_free(o->slot);
     wk_free(o);
 }
 
@@ -65,7 +68,8 @@ void wk_set_lr(wk_optim *o, double lr)
 
 void wk_optim_group_with(wk_optim *o, const char *part, const wk_group_args *a)
 {
-    if (!wk_ok() || !o || !wk_reserve(&o->group, &o->group_room, o->groups + 1, sizeof *o->group))
+    if (!wk_ok() || !o || !part ||
+        !wk_reserve(&o->group, &o->group_room, o->groups + 1, sizeof *o->group))
         return;
     char *copy = duplicate(part);
     if (copy)
@@ -76,41 +80,48 @@ void wk_optim_group_with(wk_optim *o, const char *part, const wk_group_args *a)
 
 static bool is_wide(const wk_tensor *p) { return p->dtype == WK_F32 || p->dtype == WK_F64; }
 
-/* State for the parameters that came since the last step. */
+/* A slot for each parameter of the store. */
 static bool grow(wk_optim *o)
 {
     size_t n = (size_t)wk_store_count(o->arg.store);
-    if (!wk_reserve(&o->state, &o->room, n, sizeof *o->state))
+    if (!wk_reserve(&o->slot, &o->room, n, sizeof *o->slot))
         return false;
-    while (o->count < n && wk_ok()) {
-        wk_scope   scope = wk_mark();
-        wk_tensor *p = wk_store_at(o->arg.store, (int)o->count);
-        wk_tensor *state[MOST_STATE + 1] = { NULL };
-        wk_tensor *wide = is_wide(p) ? NULL : wk_cast(p, WK_F32);
-        for (int k = 0; k < o->rule->states; k++)
-            state[k] = wk_full_like(wide ? wide : p, 0);
-        state[MOST_STATE] = wide;
-        for (int k = 0; wk_ok() && k <= MOST_STATE; k++)
-            o->state[o->count][k] = wk_keep(state[k]);
-        o->count += wk_ok();
-        wk_sweep(scope);
-    }
+    while (o->count < n)
+        o->slot[o->count++] = (wk_slot){ .product = 1 };
+    return true;
+}
+
+/* The state of p, if there is none yet. */
+static bool begin(const wk_optim *o, wk_slot *s, const wk_tensor *p)
+{
+    wk_scope scope = wk_mark();
+    if (!is_wide(p) && !s->wide)
+        s->wide = wk_keep(wk_cast((wk_tensor *)p, WK_F32));
+    for (int k = 0; wk_ok() && k < o->rule->states; k++)
+        if (!s->state[k])
+            s->state[k] = wk_keep(wk_full_like(s->wide ? s->wide : p, 0));
+    wk_sweep(scope);
     return wk_ok();
 }
 
 /* One parameter's step, with the numbers of its group. */
-static void update(wk_optim *o, wk_tensor *p, wk_tensor *const *state)
+static void update(wk_optim *o, wk_tensor *p, wk_slot *s)
 {
     const wk_optim_args before = o->arg;
-    wk_tensor          *wide = state[MOST_STATE], *g = wk_grad(p);
+    wk_tensor          *g = wk_grad(p);
+    if (!begin(o, s, p))
+        return;
     for (size_t i = 0; i < o->groups; i++)
         if (strstr(wk_name(p), o->group[i].part)) {
             o->arg.lr = before.lr * (o->group[i].lr != 0 ? o->group[i].lr : 1);
             o->arg.decay = or_default(o->group[i].decay, before.decay);
         }
-    o->rule->update(o, wide ? wide : p, wide ? wk_cast(g, WK_F32) : g, state);
-    if (wide)
-        wk_assign(p, wide);
+    o->steps = ++s->steps;
+    s->product *= o->arg.beta1 * (1 - 0.5 * pow(0.96, (double)s->steps * o->arg.momentum_decay));
+    o->product = s->product;
+    o->rule->update(o, s->wide ? s->wide : p, s->wide ? wk_cast(g, WK_F32) : g, s->state);
+    if (s->wide)
+        wk_assign(p, s->wide);
     o->arg = before;
 }
 
@@ -120,15 +131,11 @@ bool wk_step(wk_optim *o)
         return false;
     bool before = wk_no_grad(true);
     grow(o);
-    o->steps++;
-    if (o->rule->defaults.momentum_decay != 0)
-        o->product *=
-            o->arg.beta1 * (1 - 0.5 * pow(0.96, (double)o->steps * o->arg.momentum_decay));
     for (size_t i = 0; i < o->count && wk_ok(); i++) {
         wk_scope   scope = wk_mark();
         wk_tensor *p = wk_store_at(o->arg.store, (int)i);
         if (wk_grad(p))
-            update(o, p, o->state[i]);
+            update(o, p, &o->slot[i]);
         wk_set_grad(p, NULL);
         wk_sweep(scope);
     }
@@ -138,38 +145,81 @@ bool wk_step(wk_optim *o)
 
 /* ---- Files -------------------------------------------------------------- */
 
-/* "model.norm.weight/1" is state number 1 of that parameter. */
-static const char *key_of(const wk_optim *o, size_t i, int k, char room[300])
+/* "model.norm.weight/1" is state number 1 of that parameter, the last number its copy in
+ * f32; the metadata "model.norm.weight" has its steps and nadam's product. */
+enum { KEPT = MOST_STATE + 1 };
+
+static wk_tensor *kept(const wk_slot *s, int k) { return k < MOST_STATE ? s->state[k] : s->wide; }
+
+static char *text_of(const char *format, ...)
 {
-    snprintf(room, 300, "%s/%d", wk_name(wk_store_at(o->arg.store, (int)i)), k);
-    return room;
+    char    room[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(room, sizeof room, format, args);
+    va_end(args);
+    return duplicate(room);
 }
 
 bool wk_optim_save(const wk_optim *o, const char *path)
 {
-    size_t      count = o ? o->count * (MOST_STATE + 1) : 0, n = 0;
-    char        steps[32], product[40], room[300];
-    const char *metadata[] = { "steps", steps, "product", product, "rule", "", NULL };
-    char      **names = wk_ok() ? wk_alloc_array(count + 1, sizeof *names) : NULL;
-    wk_tensor **tensors = wk_ok() ? wk_alloc_array(count + 1, sizeof *tensors) : NULL;
-    for (size_t i = 0; wk_ok() && i < count; i++) {
-        size_t     at = i / (MOST_STATE + 1);
-        int        k = (int)(i % (MOST_STATE + 1));
-        wk_tensor *x = o->state[at][k];
-        if (x && (names[n] = duplicate(key_of(o, at, k, room))))
-            tensors[n++] = x;
-    }
+    size_t      count = o ? o->count : 0, n = 0, m = 2;
+    char      **names = wk_ok() ? wk_alloc_array(count * KEPT + 1, sizeof *names) : NULL;
+    char      **notes = wk_ok() ? wk_alloc_array(2 * count + 3, sizeof *notes) : NULL;
+    wk_tensor **tensors = wk_ok() ? wk_alloc_array(count * KEPT + 1, sizeof *tensors) : NULL;
     if (wk_ok() && o) {
-        snprintf(steps, sizeof steps, "%lld", (long long)o->steps);
-        snprintf(product, sizeof product, "%a", o->product);
-        metadata[5] = o->rule->name;
-        wk_safetensors_save(path, (int)n, (const char *const *)names, tensors, metadata);
+        notes[0] = duplicate("rule");
+        notes[1] = duplicate(o->rule->name);
     }
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; wk_ok() && i < count; i++) {
+        const wk_slot *s = &o->slot[i];
+        const char    *name = wk_name(wk_store_at(o->arg.store, (int)i));
+        if (s->steps) {
+            notes[m] = text_of("%s", name);
+            notes[m + 1] = text_of("%lld %a", (long long)s->steps, s->product);
+            m += 2;
+        }
+        for (int k = 0; wk_ok() && k < KEPT; k++)
+            if (s->steps && kept(s, k) && (names[n] = text_of("%s/%d", name, k)))
+                tensors[n++] = kept(s, k);
+    }
+    if (wk_ok() && o)
+        wk_safetensors_save(path, (int)n, (const char *const *)names, tensors,
+                            (const char *const *)notes);
+    for (size_t i = 0; names && i < n; i++)
         wk_free(names[i]);
+    for (size_t i = 0; notes && i < m; i++)
+        wk_free(notes[i]);
     wk_free(names);
+    wk_free(notes);
     wk_free(tensors);
     return wk_ok() && o;
+}
+
+static void load_slot(const wk_optim *o, wk_slot *s, wk_tensor *p, const wk_archive *a,
+                      const char *path)
+{
+    const char *note = wk_archive_metadata(a, wk_name(p));
+    char       *end = NULL, room[300], x[160], y[160];
+    long long   steps = note ? strtoll(note, &end, 10) : 0;
+    double      product = end ? strtod(end, NULL) : 0;
+    if (!note || !begin(o, s, p))
+        return;
+    if (steps <= 0 || !isfinite(product))
+        wk_fail(WK_ERR_FORMAT, "%s: %s: steps \"%.40s\"", path, wk_name(p), note);
+    for (int k = 0; wk_ok() && k < KEPT; k++) {
+        wk_tensor *to = kept(s, k), *from;
+        if (!to)
+            continue;
+        snprintf(room, sizeof room, "%s/%d", wk_name(p), k);
+        from = wk_archive_get(a, room);
+        if (from && !wk_same_shape(from->shape, to->shape))
+            wk_fail(WK_ERR_SHAPE, "%s: %s is not of the shape of %s", path, wk_show(from, x),
+                    wk_show(p, y));
+        wk_assign(to, from);
+    }
+    s->steps = steps;
+    s->product = product;
 }
 
 bool wk_optim_load(wk_optim *o, const char *path)
@@ -178,25 +228,17 @@ bool wk_optim_load(wk_optim *o, const char *path)
     if (!a)
         return false;
     const char *rule = wk_archive_metadata(a, "rule");
-    const char *steps = wk_archive_metadata(a, "steps");
-    const char *product = wk_archive_metadata(a, "product");
-    if (!rule || !steps || !product || strcmp(rule, o->rule->name))
+    bool        before = wk_no_grad(true);
+    if (!rule || strcmp(rule, o->rule->name))
         wk_fail(WK_ERR_FORMAT, "%s: not the state of %s", path, o->rule->name);
-    bool before = wk_no_grad(true);
-    grow(o);
-    for (size_t i = 0; wk_ok() && i < o->count; i++)
-        for (int k = 0; wk_ok() && k <= MOST_STATE; k++) {
-            char     room[300];
-            wk_scope scope = wk_mark();
-            if (o->state[i][k])
-                wk_assign(o->state[i][k], wk_archive_get(a, key_of(o, i, k, room)));
-            wk_sweep(scope);
-        }
-    wk_no_grad(before);
-    if (wk_ok()) {
-        o->steps = strtoll(steps, NULL, 10);
-        o->product = strtod(product, NULL);
+    else
+        grow(o);
+    for (size_t i = 0; wk_ok() && i < o->count; i++) {
+        wk_scope scope = wk_mark();
+        load_slot(o, &o->slot[i], wk_store_at(o->arg.store, (int)i), a, path);
+        wk_sweep(scope);
     }
+    wk_no_grad(before);
     wk_archive_free(a);
     return wk_ok();
 }

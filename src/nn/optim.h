@@ -21,15 +21,23 @@ typedef struct {
     double lr, decay;
 } wk_group;
 
+/* What is kept of a parameter from its first gradient on. */
+typedef struct {
+    wk_tensor *state[MOST_STATE];
+    wk_tensor *wide; /* the parameter in f32, where it is narrower */
+    int64_t    steps;
+    double     product; /* of nadam's momenta so far */
+} wk_slot;
+
 struct wk_optim {
-    wk_optim_args  arg; /* while a parameter is updated, lr and decay are its own */
-    const wk_rule *rule;
+    wk_optim_args  arg; /* while a parameter is updated, lr and decay are its own ... */
     int64_t        steps;
-    double         product;              /* of nadam's momenta so far */
-    wk_tensor *(*state)[MOST_STATE + 1]; /* of each parameter of the store; last the f32 copy */
-    size_t    count, room;
-    wk_group *group;
-    size_t    groups, group_room;
+    double         product; /* ... and so are these */
+    const wk_rule *rule;
+    wk_slot       *slot; /* of each parameter of the store */
+    size_t         count, room;
+    wk_group      *group;
+    size_t         groups, group_room;
 };
 
 wk_optim *wk_optim_new(const wk_optim_args *args, const wk_rule *rule);

@@ -6,6 +6,11 @@
 
 /* ---- Clipping ----------------------------------------------------------- */
 
+static bool is_narrow(const wk_tensor *x)
+{
+    return wk_dtypes[x->dtype].is_float && wk_dtypes[x->dtype].size < 4;
+}
+
 double wk_clip_grad_norm(wk_store *s, double limit)
 {
     bool     before = wk_no_grad(true);
@@ -13,7 +18,7 @@ double wk_clip_grad_norm(wk_store *s, double limit)
     double   sum = 0;
     for (int i = 0; i < wk_store_count(s) && wk_ok(); i++) {
         wk_tensor *g = wk_grad(wk_store_at(s, i));
-        double     norm = g ? wk_item(wk_norm(g)) : 0;
+        double     norm = g ? wk_item(wk_norm(is_narrow(g) ? wk_cast(g, WK_F32) : g)) : 0;
         sum += norm * norm;
         wk_sweep(scope);
     }
@@ -57,6 +62,7 @@ static double one_cycle(double rise, double t, double n)
 
 double wk_schedule_at(const wk_schedule *s, int64_t step)
 {
+    double gamma = s->gamma != 0 ? s->gamma : 0.1; /* as torch's StepLR */
     if (step < s->warmup)
         return (double)step / (double)s->warmup;
     double n = (double)(s->steps - s->warmup), t = (double)(step - s->warmup);
@@ -69,9 +75,9 @@ double wk_schedule_at(const wk_schedule *s, int64_t step)
     case WK_LR_COSINE:
         return cosine(1, s->floor, x);
     case WK_LR_STEPS:
-        return s->every > 0 ? pow(s->gamma, floor(t / (double)s->every)) : 1;
+        return s->every > 0 ? pow(gamma, floor(t / (double)s->every)) : 1;
     case WK_LR_EXPONENTIAL:
-        return pow(s->gamma, t);
+        return pow(gamma, t);
     case WK_LR_ONE_CYCLE:
         return one_cycle(s->rise != 0 ? s->rise : 0.3, t < n - 1 ? t : n - 1, n);
     case WK_LR_WSD:
@@ -83,10 +89,13 @@ double wk_schedule_at(const wk_schedule *s, int64_t step)
 /* ---- Averages ----------------------------------------------------------- */
 
 struct wk_ema {
-    wk_store   *store;
-    double      decay;
-    wk_tensor **average;
-    int         count;
+    wk_store *store;
+    double    decay;
+    int       count;
+    struct pair {
+        wk_tensor *average; /* narrow floats in f32, or it would never move */
+        wk_tensor *own;     /* the parameter, while the average is in its place */
+    } * of;
 };
 
 wk_ema *wk_ema_new(wk_store *s, double decay)
@@ -96,11 +105,12 @@ wk_ema *wk_ema_new(wk_store *s, double decay)
     if (!e)
         return NULL;
     *e = (wk_ema){ .store = s, .decay = decay };
-    e->average = wk_alloc_array((size_t)n + 1, sizeof *e->average);
+    e->of = wk_alloc_array((size_t)n + 1, sizeof *e->of);
     bool before = wk_no_grad(true);
     for (; wk_ok() && e->count < n; e->count++) {
-        wk_scope scope = wk_mark();
-        e->average[e->count] = wk_keep(wk_copy(wk_store_at(s, e->count)));
+        wk_scope   scope = wk_mark();
+        wk_tensor *p = wk_store_at(s, e->count);
+        e->of[e->count].average = wk_keep(is_narrow(p) ? wk_cast(p, WK_F32) : wk_copy(p));
         wk_sweep(scope);
     }
     wk_no_grad(before);
@@ -113,37 +123,47 @@ wk_ema *wk_ema_new(wk_store *s, double decay)
 
 void wk_ema_free(wk_ema *e)
 {
-    for (int i = 0; e && i < e->count; i++)
-        wk_drop(e->average[i]);
+    for (int i = 0; e && i < e->count; i++) {
+        wk_drop(e->of[i].average);
+        wk_drop(e->of[i].own);
+    }
     if (e)
-        wk_free(e->average);
+        wk_free(e->of);
     wk_free(e);
 }
 
-static bool each(wk_ema *e, void (*fn)(wk_ema *e, wk_tensor *average, wk_tensor *p))
+static bool each(wk_ema *e, void (*fn)(const wk_ema *e, struct pair *of, wk_tensor *p))
 {
     bool before = wk_no_grad(true);
     for (int i = 0; e && wk_ok() && i < e->count; i++) {
         wk_scope scope = wk_mark();
-        fn(e, e->average[i], wk_store_at(e->store, i));
+        fn(e, &e->of[i], wk_store_at(e->store, i));
         wk_sweep(scope);
     }
     wk_no_grad(before);
     return wk_ok() && e;
 }
 
-static void blend(wk_ema *e, wk_tensor *average, wk_tensor *p)
+static void blend(const wk_ema *e, struct pair *of, wk_tensor *p)
 {
-    bool counts = !wk_dtypes[p->dtype].is_float; /* as of batches: there is no half of one */
-    wk_assign(average, counts ? p : wk_add(wk_scale(average, e->decay), wk_scale(p, 1 - e->decay)));
+    wk_tensor *x = of->average;
+    bool       counts = !wk_dtypes[p->dtype].is_float; /* as of batches: there is no half of one */
+    p = of->own ? of->own : p;
+    wk_assign(x, counts
+                     ? p
+                     : wk_add(wk_scale(x, e->decay), wk_scale(wk_cast(p, x->dtype), 1 - e->decay)));
 }
 
-static void swap(wk_ema *e, wk_tensor *average, wk_tensor *p)
+static void swap(const wk_ema *e, struct pair *of, wk_tensor *p)
 {
-    wk_tensor *copy = wk_copy(p);
     (void)e;
-    wk_assign(p, average);
-    wk_assign(average, copy);
+    if (of->own) {
+        wk_assign(p, of->own);
+        wk_set(&of->own, NULL);
+    } else {
+        wk_set(&of->own, wk_copy(p));
+        wk_assign(p, of->average);
+    }
 }
 
 bool wk_ema_update(wk_ema *e) { return each(e, blend); }

@@ -90,7 +90,7 @@ static void composed(wk_tensor *p, wk_tensor *g, wk_tensor *const state[3], cons
 bool wk_adam(wk_tensor *p, wk_tensor *g, wk_tensor *const state[3], const wk_options *opt)
 {
     g = wk_dense(g);
-    if (wk_ok() && !p->storage->device->backend->host) {
+    if (wk_ok() && (!p->storage->device->backend->host || !wk_is_contiguous(p))) {
         composed(p, g, state, opt);
         return wk_ok();
     }

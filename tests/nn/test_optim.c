@@ -245,6 +245,69 @@ TEST(averages_of_parameters)
     wk_store_free(s);
 }
 
+/* An average in bf16 would not move at all. */
+TEST(averages_of_narrow_parameters)
+{
+    wk_store *s = wk_store_new();
+    wk_store_set_dtype(s, WK_BF16);
+    wk_tensor *p = wk_param(wk_root(s), "p", WK_SHAPE(3), (wk_init){ .kind = WK_INIT_ONES });
+    wk_ema    *e = wk_ema_new(s, 0.999);
+    wk_no_grad(true);
+    wk_fill(p, 2);
+    wk_no_grad(false);
+    for (int i = 0; i < 1000; i++)
+        wk_ema_update(e);
+    CHECK(wk_ema_swap(e));
+    CHECK_NEAR(wk_item(wk_max(wk_cast(wk_detach(p), WK_F32))), 2 - pow(0.999, 1000), 0.01);
+    CHECK(wk_ema_swap(e));
+    CHECK_NEAR(wk_item(wk_max(wk_cast(wk_detach(p), WK_F32))), 2, 0);
+    wk_ema_free(e);
+    wk_store_free(s);
+}
+
+/* State comes with the first gradient, and so do the steps that Adam counts. */
+TEST(late_and_frozen_parameters)
+{
+    char       path[1024];
+    wk_store  *s = wk_store_new();
+    wk_tensor *early = wk_param(wk_root(s), "early", WK_SHAPE(8), (wk_init){ 0 });
+    wk_tensor *late = wk_param(wk_root(s), "late", WK_SHAPE(8), (wk_init){ 0 });
+    wk_optim  *o = wk_adamw_new(s, .lr = 0.01);
+    CHECK(wk_optim_save(o, test_temporary("empty.safetensors", path)) && wk_optim_load(o, path));
+    for (int i = 0; i < 20; i++) {
+        wk_scope scope = wk_mark();
+        size_t   live = wk_live_tensors();
+        wk_backward(wk_sum(i < 19 ? early : wk_add(early, late)));
+        wk_step(o);
+        wk_sweep(scope);
+        CHECK(i == 0 || i == 19 || wk_live_tensors() == live);
+    }
+    CHECK_NEAR(wk_item(wk_max(wk_detach(late))), -0.01, 1e-6);
+    CHECK_NEAR(wk_item(wk_max(wk_detach(early))), -0.2, 1e-5);
+    CHECK(wk_optim_save(o, test_temporary("state.safetensors", path)));
+    wk_optim_free(o);
+    wk_store_free(s);
+    s = wk_store_new();
+    wk_param(wk_root(s), "early", WK_SHAPE(2, 4), (wk_init){ 0 });
+    o = wk_adamw_new(s);
+    CHECK(!wk_optim_load(o, path));
+    CHECK_ERROR("[8] f32 is not of the shape of early [2, 4] f32");
+    wk_optim_free(o);
+    wk_store_free(s);
+}
+
+/* A norm that f16 cannot hold. */
+TEST(narrow_gradients_are_clipped)
+{
+    wk_store *s = wk_store_new();
+    wk_store_set_dtype(s, WK_F16);
+    wk_tensor *p = wk_param(wk_root(s), "p", WK_SHAPE(100), (wk_init){ 0 });
+    wk_backward(wk_sum(wk_scale(p, 10000)));
+    CHECK_NEAR(wk_clip_grad_norm(s, 1), 1e5, 10);
+    CHECK_NEAR(wk_item(wk_cast(wk_max(wk_grad(p)), WK_F32)), 0.1, 1e-3);
+    wk_store_free(s);
+}
+
 TEST(gradients_are_clipped)
 {
     wk_store  *s = wk_store_new();
