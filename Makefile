@@ -107,7 +107,7 @@ $(BUILD)/obj/src/io/%.o $(BUILD)/obj/src/core/%.o $(BUILD)/obj/apps/%.o: SMALL :
 $(patsubst %,$(BUILD)/obj/src/ops/%.o,batch_norm ctc fft matrix orthogonal): SMALL := -O3
 COLD := base/error base/file base/json_write base/special base/talk cpu/x86/amx_pack \
         text/decoders text/model text/normalizers text/post text/regex text/regex_translate \
-        text/steps text/tokenizer text/vocab
+        text/steps text/train_bpe text/tokenizer text/vocab
 $(COLD:%=$(BUILD)/obj/src/%.o): SMALL := -Os
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags

@@ -16,9 +16,15 @@ typedef struct { /* what the options say; zero is the default */
     double      temperature, top_p, min_p;
     double      repeat_penalty, presence_penalty, frequency_penalty;
     int64_t     seed;
+    int64_t     steps, batch, accumulate, stride, warmup, validate_every, save_every, keep;
+    int64_t     min_frequency, layers, width, heads, kv_heads, ffn, vocab, rank;
+    double      epochs, lr, decay, clip, held_out, alpha;
+    const char *output, *config, *tokenizer, *type, *schedule, *optimizer, *validation;
+    const char *targets, *adapter;
     const char *tokens, *device, *dtype, *synthetic;
-    const char *stop[MOST_STOPS + 1];
+    const char *stop[MOST_STOPS + 1], *special[MOST_STOPS + 1];
     bool     echo, ids, all, pieces, no_special, keep_special, json, quiet, verbose, lenient, help;
+    bool     resume, merge, untied;
     uint64_t given;                 /* a bit for each option of the table */
     const char *place[MOST_PLACES]; /* what is not an option */
     int         places;
@@ -34,7 +40,11 @@ enum {
     FOR_BENCH = 32,
     FOR_JSON = 64,
     FOR_DETOKENIZE = 128,
-    FOR_ALL = 256
+    FOR_ALL = 256,
+    FOR_TRAINING = 512,  /* train and finetune */
+    FOR_TRAIN = 1024,    /* a new model */
+    FOR_FINETUNE = 2048, /* one there is */
+    FOR_TOKENIZER = 4096,
 };
 
 typedef struct {
@@ -73,6 +83,9 @@ int tokenize_verb(settings *s);
 int detokenize_verb(settings *s);
 int inspect_verb(settings *s);
 int bench_verb(settings *s);
+int tokenizer_verb(settings *s);
+int train_verb(settings *s);
+int finetune_verb(settings *s);
 int doctor_verb(settings *s);
 
 /* Helpers of several verbs. */

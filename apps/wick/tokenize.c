@@ -64,3 +64,13 @@ int detokenize_verb(settings *s)
     wk_tokenizer_free(t);
     return finish();
 }
+
+int tokenizer_verb(settings *s)
+{
+    if (s->places < 2 || strcmp(s->place[0], "train") || !s->output)
+        return usage("tokenizer: train, files of text, and -o FOLDER");
+    wk_tokenizer_train(
+        s->place + 1, .folder = s->output, .vocab = (int32_t)(s->vocab > 0 ? s->vocab : 4096),
+        .min_frequency = s->min_frequency, .specials = s->special[0] ? s->special : NULL);
+    return finish();
+}

@@ -27,7 +27,8 @@ typedef struct {
     wk_device  *device;  /* default: this thread's */
     bool        lenient; /* accept a config.json with keys that are not understood */
     bool        train;   /* track the weights, and leave them as they are laid out */
-    const char *config;  /* instead of path: the text of a config.json; weights are random */
+    const char *config;  /* instead of its own: the text of a config.json; weights are random,
+                            and the folder at path, if one is given, is asked for its tokenizer */
     int         end_;    /* set by the macro, so that partial lists do not warn */
 } wk_model_args;
 

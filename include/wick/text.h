@@ -58,6 +58,22 @@ WK_API void                   wk_detokenizer_free(wk_detokenizer *d);
 WK_API const char            *wk_detokenizer_push(wk_detokenizer *d, int32_t id);
 WK_API const char            *wk_detokenizer_end(wk_detokenizer *d);
 
+/* A new byte-level BPE tokenizer from text: folder gets tokenizer.json and
+ * tokenizer_config.json.  Words are those of GPT-2's pattern; special tokens come first and
+ * are no part of the text where they stand in it; every text begins with the first one. */
+typedef struct {
+    const char *const *files; /* NULL-terminated */
+    const char        *folder;
+    int32_t            vocab;         /* tokens; default 8000 */
+    int64_t            min_frequency; /* of a pair that is merged */
+    const char *const *specials;      /* NULL-terminated; default { "<|endoftext|>", NULL } */
+    int                end_;          /* set by the macro, so that partial lists do not warn */
+} wk_tokenizer_train_args;
+
+WK_API bool wk_tokenizer_train_with(const wk_tokenizer_train_args *args);
+#define wk_tokenizer_train(...)                                                                    \
+    wk_tokenizer_train_with(&(wk_tokenizer_train_args){ __VA_ARGS__, .end_ = 0 })
+
 /* ---- Sampling ----------------------------------------------------------- */
 
 /* Zero is off, for each: an empty struct is greedy.  They apply in the order of

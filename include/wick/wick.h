@@ -16,6 +16,7 @@
 #define WICK_H
 
 #include <wick/base.h>
+#include <wick/data.h>
 #include <wick/io.h>
 #include <wick/model.h>
 #include <wick/nn.h>
@@ -23,5 +24,6 @@
 #include <wick/optim.h>
 #include <wick/tensor.h>
 #include <wick/text.h>
+#include <wick/train.h>
 
 #endif

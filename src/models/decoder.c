@@ -82,8 +82,8 @@ static bool read_config(wk_decoder_config *c, wk_conf *conf)
     c->eps = wk_conf_number(conf, "rms_norm_eps", 1e-6);
     c->tied = wk_conf_bool(conf, "tie_word_embeddings", false);
     c->act = read_act(conf);
-    wk_conf_bool(conf, "attention_bias", false); /* whether there are biases the weights say */
-    wk_conf_bool(conf, "mlp_bias", false);
+    c->attention_bias = wk_conf_bool(conf, "attention_bias", false);
+    c->mlp_bias = wk_conf_bool(conf, "mlp_bias", false);
     if (wk_ok() && !(c->eps >= 0 && c->eps < 1))
         wk_fail(WK_ERR_FORMAT, "%s: rms_norm_eps is %g", wk_conf_file(conf), c->eps);
     if (wk_ok() && (c->heads % c->kv_heads || c->layers > 10000))
@@ -106,12 +106,13 @@ static wk_tensor *norm_at(wk_vars at, const char *name, int64_t width)
 }
 
 /* A norm that only some models have. */
-static wk_tensor *norm_if(wk_vars at, const char *name, int64_t width)
+static wk_tensor *norm_if(wk_vars at, const char *name, int64_t width, bool wanted)
 {
-    return wk_has(wk_at(at, "%s", name), "weight") ? norm_at(at, name, width) : NULL;
+    return wanted || wk_has(wk_at(at, "%s", name), "weight") ? norm_at(at, name, width) : NULL;
 }
 
-static wk_layer linear_at(wk_vars at, const char *name, int64_t in, int64_t out, bool train)
+static wk_layer linear_at(wk_vars at, const char *name, int64_t in, int64_t out, bool train,
+                          bool biased)
 {
     wk_vars    here = wk_at(at, "%s", name);
     wk_scope   scope = wk_mark();
@@ -119,34 +120,50 @@ static wk_layer linear_at(wk_vars at, const char *name, int64_t in, int64_t out,
     wk_tensor *packed = train ? p.weight : wk_pack(p.weight);
     if (packed != p.weight)
         p.weight = wk_store_replace(at.store, wk_at(here, "weight").path, packed);
-    if (wk_has(here, "bias"))
+    if (biased || wk_has(here, "bias"))
         p.bias = wk_param(here, "bias", WK_SHAPE(out), (wk_init){ 0 });
     wk_sweep(scope);
     return p;
 }
 
-static bool make_layer(wk_decoder *d, wk_decoder_layer *l, wk_vars at, bool train)
+static bool make_layer(wk_decoder *d, wk_decoder_layer *l, wk_vars at)
 {
     const wk_decoder_names  *n = names_of(d);
     const wk_decoder_config *c = &d->c;
-    int64_t                  q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
-    *l = (wk_decoder_layer){
-        .attn_in = norm_at(at, n->attn_in, c->width),
-        .q = linear_at(at, n->q, c->width, q, train),
-        .k = linear_at(at, n->k, c->width, kv, train),
-        .v = linear_at(at, n->v, c->width, kv, train),
-        .q_norm = norm_if(at, n->q_norm, c->head_dim),
-        .k_norm = norm_if(at, n->k_norm, c->head_dim),
-        .o = linear_at(at, n->o, q, c->width, train),
-        .mlp_in = norm_at(at, n->mlp_in, c->width),
-        .gate = linear_at(at, n->gate, c->width, c->ffn, train),
-        .up = linear_at(at, n->up, c->width, c->ffn, train),
-        .down = linear_at(at, n->down, c->ffn, c->width, train),
+    int64_t       w = c->width, q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    const int64_t size[WK_PROJECTIONS][2] = {
+        [WK_Q] = { w, q },         [WK_K] = { w, kv },        [WK_V] = { w, kv },
+        [WK_O] = { q, w },         [WK_GATE] = { w, c->ffn }, [WK_UP] = { w, c->ffn },
+        [WK_DOWN] = { c->ffn, w },
     };
+    *l = (wk_decoder_layer){
+        .attn_in = norm_at(at, n->attn_in, w),
+        .q_norm = norm_if(at, n->q_norm, c->head_dim, d->fresh && c->row->qk_norm),
+        .k_norm = norm_if(at, n->k_norm, c->head_dim, d->fresh && c->row->qk_norm),
+        .mlp_in = norm_at(at, n->mlp_in, w),
+    };
+    for (int i = 0; i < WK_PROJECTIONS; i++) {
+        bool biased =
+            i >= WK_GATE ? c->mlp_bias : c->attention_bias || (i < WK_O && c->row->qkv_bias);
+        l->projection[i].own =
+            linear_at(at, n->projection[i], size[i][0], size[i][1], d->train, d->fresh && biased);
+    }
     return wk_ok();
 }
 
-static bool make_weights(wk_decoder *d, wk_vars vars, bool train)
+wk_vars wk_decoder_layer_at(const wk_decoder *d, wk_vars root, int layer)
+{
+    char name[64];
+    snprintf(name, sizeof name, names_of(d)->layer, layer);
+    return wk_at(root, "%s", name);
+}
+
+wk_vars wk_decoder_projection_at(const wk_decoder *d, wk_vars layer, int which)
+{
+    return wk_at(layer, "%s", names_of(d)->projection[which]);
+}
+
+static bool make_weights(wk_decoder *d, wk_vars vars)
 {
     const wk_decoder_names *n = names_of(d);
     wk_decoder_config      *c = &d->c;
@@ -156,33 +173,32 @@ static bool make_weights(wk_decoder *d, wk_vars vars, bool train)
     d->layer = wk_alloc_array((size_t)c->layers, sizeof *d->layer);
     wk_progress_start(&progress, "loading", (double)c->layers);
     for (int64_t i = 0; wk_ok() && i < c->layers; i++) {
-        wk_vars at = vars;
-        char    name[64];
-        snprintf(name, sizeof name, n->layer, (int)i);
-        at = wk_at(vars, "%s", name);
-        make_layer(d, &d->layer[i], at, train);
+        make_layer(d, &d->layer[i], wk_decoder_layer_at(d, vars, (int)i));
         wk_progress_at(&progress, (double)(i + 1));
     }
     wk_progress_end(&progress);
     d->norm = norm_at(vars, n->norm, c->width);
     if (c->tied) {
-        wk_layer head = linear_at(vars, n->embed, c->width, c->vocab, true);
+        wk_layer head = linear_at(vars, n->embed, c->width, c->vocab, true, false);
         d->embed = d->head.weight = head.weight; /* whose rows are read: not packed */
     } else {
-        d->head = linear_at(vars, n->head, c->width, c->vocab, train);
+        d->head = linear_at(vars, n->head, c->width, c->vocab, d->train, false);
     }
-    wk_dtype stored = wk_dtype_of(d->layer ? d->layer[0].q.weight : NULL);
+    wk_dtype stored = wk_dtype_of(d->layer ? d->layer[0].projection[WK_Q].own.weight : NULL);
     d->cache = stored == WK_F16 || stored == WK_BF16 ? stored : WK_F32;
     return wk_ok();
 }
 
-wk_decoder *wk_decoder_new(const wk_decoder_row *row, wk_conf *conf, wk_vars vars, bool train)
+wk_decoder *wk_decoder_new(const wk_decoder_row *row, wk_conf *conf, wk_vars vars, bool train,
+                           bool fresh)
 {
     wk_decoder *d = wk_ok() ? wk_alloc(sizeof *d) : NULL;
     if (!d)
         return NULL;
     d->c.row = row;
-    if (read_config(&d->c, conf) && make_weights(d, vars, train))
+    d->train = train;
+    d->fresh = fresh;
+    if (read_config(&d->c, conf) && make_weights(d, vars))
         return d;
     wk_decoder_free(d);
     return NULL;
@@ -246,14 +262,41 @@ static wk_tensor *attend(const pass *p, int i, wk_tensor *q, wk_tensor *k, wk_te
     return y;
 }
 
+static wk_tensor *adapted(wk_tensor *x, const wk_projection *p, wk_tensor *y)
+{
+    if (!p->a)
+        return y;
+    wk_tensor *h = wk_linear(x, (wk_layer){ p->a, NULL }); // [rows, rank]
+    return wk_linear_add(wk_scale(h, p->scale), (wk_layer){ p->b, NULL }, y);
+}
+
+static wk_tensor *project(wk_tensor *x, const wk_projection *p)
+{
+    return adapted(x, p, wk_linear(x, p->own));
+}
+
+static wk_tensor *project_add(wk_tensor *x, const wk_projection *p, wk_tensor *y)
+{
+    return adapted(x, p, wk_linear_add(x, p->own, y));
+}
+
+static wk_tensor *project_glu(wk_tensor *x, const wk_projection *gate, const wk_projection *up,
+                              wk_act act)
+{
+    if (!gate->a && !up->a)
+        return wk_linear_glu(x, gate->own, up->own, act);
+    return wk_glu(project(x, gate), project(x, up), act);
+}
+
 static wk_tensor *block(const pass *p, int i, wk_tensor *x)
 {
     const wk_decoder_config *c = &p->d->c;
     const wk_decoder_layer  *l = &p->d->layer[i];
+    const wk_projection     *w = l->projection;
     wk_tensor               *h = wk_rms_norm(x, l->attn_in, c->eps);
-    wk_tensor               *q = heads(p, wk_linear(h, l->q), c->heads);    // [b, h, t, d]
-    wk_tensor               *k = heads(p, wk_linear(h, l->k), c->kv_heads); // [b, g, t, d]
-    wk_tensor               *v = heads(p, wk_linear(h, l->v), c->kv_heads);
+    wk_tensor               *q = heads(p, project(h, &w[WK_Q]), c->heads);    // [b, h, t, d]
+    wk_tensor               *k = heads(p, project(h, &w[WK_K]), c->kv_heads); // [b, g, t, d]
+    wk_tensor               *v = heads(p, project(h, &w[WK_V]), c->kv_heads);
     if (l->q_norm)
         q = wk_rms_norm(q, l->q_norm, c->eps);
     if (l->k_norm)
@@ -261,9 +304,9 @@ static wk_tensor *block(const pass *p, int i, wk_tensor *x)
     q = wk_rope(q, p->cos, p->sin, false);
     k = wk_rope(k, p->cos, p->sin, false);
     wk_tensor *y = wk_permute(attend(p, i, q, k, v), 0, 2, 1, 3); // [b, t, h, d]
-    x = wk_linear_add(wk_reshape(y, p->b * p->t, c->heads * c->head_dim), l->o, x);
-    h = wk_linear_glu(wk_rms_norm(x, l->mlp_in, c->eps), l->gate, l->up, c->act);
-    return wk_linear_add(h, l->down, x);
+    x = project_add(wk_reshape(y, p->b * p->t, c->heads * c->head_dim), &w[WK_O], x);
+    h = project_glu(wk_rms_norm(x, l->mlp_in, c->eps), &w[WK_GATE], &w[WK_UP], c->act);
+    return project_add(h, &w[WK_DOWN], x);
 }
 
 /* ids [rows] -> what the last layer leaves, [rows, width] */

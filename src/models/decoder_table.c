@@ -2,7 +2,8 @@
 /* decoder_table.c - the decoder-only language models, a row each.
  *
  * Numbers come from config.json; the presence of weights gives structure: qwen2's biases
- * and qwen3's norms of q and k are there because the files have them. */
+ * and qwen3's norms of q and k are there because the files have them, or the row says so
+ * where there is no file. */
 #include "models.h"
 
 const wk_decoder_names wk_llama_names = {
@@ -12,22 +13,22 @@ const wk_decoder_names wk_llama_names = {
     .head = "lm_head",
     .attn_in = "input_layernorm",
     .mlp_in = "post_attention_layernorm",
-    .q = "self_attn.q_proj",
-    .k = "self_attn.k_proj",
-    .v = "self_attn.v_proj",
-    .o = "self_attn.o_proj",
     .q_norm = "self_attn.q_norm",
     .k_norm = "self_attn.k_norm",
-    .gate = "mlp.gate_proj",
-    .up = "mlp.up_proj",
-    .down = "mlp.down_proj",
+    .projection = { [WK_Q] = "self_attn.q_proj",
+                    [WK_K] = "self_attn.k_proj",
+                    [WK_V] = "self_attn.v_proj",
+                    [WK_O] = "self_attn.o_proj",
+                    [WK_GATE] = "mlp.gate_proj",
+                    [WK_UP] = "mlp.up_proj",
+                    [WK_DOWN] = "mlp.down_proj" },
 };
 
 static const wk_decoder_row rows[] = {
     { .type = "llama" },
     { .type = "mistral", .window = WK_WINDOW_ALL },
-    { .type = "qwen2", .window = WK_WINDOW_BY_FLAG },
-    { .type = "qwen3", .window = WK_WINDOW_BY_FLAG, .head_dim = 128 },
+    { .type = "qwen2", .window = WK_WINDOW_BY_FLAG, .qkv_bias = true },
+    { .type = "qwen3", .window = WK_WINDOW_BY_FLAG, .head_dim = 128, .qk_norm = true },
 };
 
 const wk_decoder_row *wk_decoder_find(const char *type)

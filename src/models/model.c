@@ -90,7 +90,7 @@ static bool read_config(wk_model *m, const wk_model_args *a, const char *file)
     if (wk_ok() && !row)
         wk_fail(WK_ERR_UNSUPPORTED, "%s: model_type \"%s\" is not known", file, type);
     if (wk_ok())
-        m->decoder = wk_decoder_new(row, c, wk_root(m->store), a->train);
+        m->decoder = wk_decoder_new(row, c, wk_root(m->store), a->train, a->config);
     const char *unknown = wk_ok() && !a->lenient ? wk_conf_unknown(c, harmless) : NULL;
     if (unknown)
         wk_fail(
@@ -159,6 +159,7 @@ static bool open_folder(wk_model *m, const wk_model_args *a)
 
 static bool make(wk_model *m, const wk_model_args *a)
 {
+    m->path = a->path ? wk_str_copy(wk_str_of(a->path)) : NULL;
     m->config = wk_str_copy(wk_str_of(a->config));
     m->store = m->config ? wk_store_new() : NULL;
     if (m->store)
@@ -206,9 +207,10 @@ void wk_model_free(wk_model *m)
 
 /* ---- What it is --------------------------------------------------------- */
 
-const wk_decoder *wk_model_decoder(const wk_model *m) { return m ? m->decoder : NULL; }
-wk_store         *wk_model_store(const wk_model *m) { return m ? m->store : NULL; }
-wk_sampler_args   wk_model_sampling(const wk_model *m)
+wk_decoder     *wk_model_decoder(const wk_model *m) { return m ? m->decoder : NULL; }
+const char     *wk_model_path(const wk_model *m) { return m ? m->path : NULL; }
+wk_store       *wk_model_store(const wk_model *m) { return m ? m->store : NULL; }
+wk_sampler_args wk_model_sampling(const wk_model *m)
 {
     return m ? m->sampling : (wk_sampler_args){ 0 };
 }
@@ -219,16 +221,17 @@ wk_model_info wk_model_describe(const wk_model *m)
     if (!m)
         return info;
     const wk_decoder_config *c = &m->decoder->c;
-    info = (wk_model_info){ .type = m->type,
-                            .layers = c->layers,
-                            .width = c->width,
-                            .heads = c->heads,
-                            .kv_heads = c->kv_heads,
-                            .head_dim = c->head_dim,
-                            .ffn = c->ffn,
-                            .vocab = c->vocab,
-                            .context = c->context,
-                            .dtype = wk_dtype_of(m->decoder->layer[0].q.weight) };
+    info =
+        (wk_model_info){ .type = m->type,
+                         .layers = c->layers,
+                         .width = c->width,
+                         .heads = c->heads,
+                         .kv_heads = c->kv_heads,
+                         .head_dim = c->head_dim,
+                         .ffn = c->ffn,
+                         .vocab = c->vocab,
+                         .context = c->context,
+                         .dtype = wk_dtype_of(m->decoder->layer[0].projection[WK_Q].own.weight) };
     for (int i = 0; i < wk_store_count(m->store); i++) {
         const wk_tensor *x = wk_store_at(m->store, i);
         info.parameters += wk_count(x);
@@ -236,6 +239,8 @@ wk_model_info wk_model_describe(const wk_model *m)
     }
     return info;
 }
+
+int32_t wk_model_end(const wk_model *m) { return m && m->ends ? m->end[0] : -1; }
 
 bool wk_model_is_end(const wk_model *m, int32_t id)
 {

@@ -41,12 +41,15 @@ void wk_rope_fill(const wk_rope_config *r, int64_t first, int64_t count, int64_t
 
 /* ---- Decoders (decoder.c, decoder_table.c) ------------------------------ */
 
+/* The linear layers of a layer. */
+enum { WK_Q, WK_K, WK_V, WK_O, WK_GATE, WK_UP, WK_DOWN, WK_PROJECTIONS };
+
 /* Where the parameters are found.  NULL: this architecture has none. */
 typedef struct {
-    const char *embed, *layer, *norm, *head;     /* of the model; %d is the layer */
-    const char *attn_in, *mlp_in;                /* norms */
-    const char *q, *k, *v, *o, *q_norm, *k_norm; /* of a layer */
-    const char *gate, *up, *down;
+    const char *embed, *layer, *norm, *head; /* of the model; %d is the layer */
+    const char *attn_in, *mlp_in;            /* norms of a layer */
+    const char *q_norm, *k_norm;
+    const char *projection[WK_PROJECTIONS];
 } wk_decoder_names;
 
 /* Llama is all zeros.  A row says how its architecture differs from that. */
@@ -54,6 +57,8 @@ typedef struct {
     const char             *type;     /* model_type in config.json */
     const wk_decoder_names *names;    /* default: llama's */
     int64_t                 head_dim; /* if config.json is silent; default: width / heads */
+    bool                    qk_norm;  /* a new model has these norms ... */
+    bool                    qkv_bias; /* ... and these biases; one from a file has what is there */
     enum {
         WK_WINDOW_NONE,
         WK_WINDOW_ALL,
@@ -69,14 +74,21 @@ typedef struct {
     int64_t               width, layers, heads, kv_heads, head_dim, ffn, vocab, context;
     double                eps;
     wk_act                act;
-    bool                  tied;
+    bool                  tied, attention_bias, mlp_bias;
     int64_t              *window; /* of each layer; 0: none */
     wk_rope_config        rope;
 } wk_decoder_config;
 
+/* A linear layer, and what an adapter adds to it: (x a^T) b^T, times scale. */
 typedef struct {
-    wk_tensor *attn_in, *mlp_in, *q_norm, *k_norm;
-    wk_layer   q, k, v, o, gate, up, down;
+    wk_layer   own;
+    wk_tensor *a, *b; /* [rank, in], [out, rank]; NULL: none is there */
+    double     scale;
+} wk_projection;
+
+typedef struct {
+    wk_tensor    *attn_in, *mlp_in, *q_norm, *k_norm;
+    wk_projection projection[WK_PROJECTIONS];
 } wk_decoder_layer;
 
 typedef struct {
@@ -85,6 +97,8 @@ typedef struct {
     wk_layer          head;
     wk_decoder_layer *layer;
     wk_dtype          cache; /* what keys and values are kept in */
+    bool              train; /* weights stay as they are laid out */
+    bool              fresh; /* there is no file: weights are made */
 } wk_decoder;
 
 /* Keys and values of one layer: [1, kv_heads, capacity, head_dim] */
@@ -100,7 +114,12 @@ typedef struct {
     wk_kv         *kv;     /* [layers], with room for position + count */
 } wk_segment;
 
-wk_decoder *wk_decoder_new(const wk_decoder_row *row, wk_conf *conf, wk_vars vars, bool train);
+/* The place of a layer's parameters, "model.layers.3", and of a linear layer in it. */
+wk_vars wk_decoder_layer_at(const wk_decoder *d, wk_vars root, int layer);
+wk_vars wk_decoder_projection_at(const wk_decoder *d, wk_vars layer, int which);
+
+wk_decoder *wk_decoder_new(const wk_decoder_row *row, wk_conf *conf, wk_vars vars, bool train,
+                           bool fresh);
 void        wk_decoder_free(wk_decoder *d);
 
 /* Logits behind the last token of each segment [n, vocab], or behind every token with all. */
@@ -109,6 +128,16 @@ wk_tensor *wk_decoder_step(const wk_decoder *d, const wk_segment *segments, int 
 /* ids [b, t] -> logits [b, t, vocab], without a cache */
 wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids);
 
-const wk_decoder *wk_model_decoder(const wk_model *m);
+/* ---- Conversations (chat.c) ---------------------------------------------- */
+
+/* Append what somebody says, with the marks around it.  The tokens from *learned on are what
+ * a model shall say itself: the assistant's, up to the mark that ends them. */
+bool wk_chat_add(wk_tokens *out, const wk_tokenizer *t, wk_str role, wk_str text, size_t *learned);
+
+/* ---- The inside of a model (model.c) ------------------------------------- */
+
+wk_decoder *wk_model_decoder(const wk_model *m);
+const char *wk_model_path(const wk_model *m); /* NULL: made from a config alone */
+int32_t     wk_model_end(const wk_model *m);  /* the token that ends a text; -1: there is none */
 
 #endif

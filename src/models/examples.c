@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* examples.c - what a language model learns: lines of JSON, each a row of its own length, or
+ * windows of one long text.
+ *
+ * Rows lie in one list of tokens, one behind the other, each token with a mark whether it is
+ * learned.  A long text is a mapped file of tokens, of which windows are read as they come. */
+#include "models.h"
+
+#include <wick/train.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { NOTHING = -100 }; /* a target that does not count */
+
+struct wk_examples {
+    const wk_tokenizer *tokenizer;
+    int32_t             end; /* of a document; -1: there is no such token */
+    int64_t             context, stride, count;
+    wk_tokens           ids; /* of all rows */
+    bool               *learned;
+    size_t              learned_room;
+    size_t             *start; /* of row i; and where the last one ends */
+    size_t              start_room;
+};
+
+/* ---- Lines of JSON ------------------------------------------------------- */
+
+typedef struct { /* a message of a line */
+    wk_buf role, text;
+} line;
+
+/* The tokens from first on are learned, up to the last one there is. */
+static bool mark(wk_examples *e, size_t marked, size_t first)
+{
+    if (!wk_ok() || !wk_reserve(&e->learned, &e->learned_room, e->ids.count, sizeof *e->learned))
+        return false;
+    for (size_t i = marked; i < e->ids.count; i++)
+        e->learned[i] = i >= first;
+    return true;
+}
+
+static bool add_text(wk_examples *e, wk_str text, bool learned)
+{
+    size_t before = e->ids.count;
+    if (text.size)
+        wk_encode(&e->ids, e->tokenizer, text.at, text.size, .no_special = true);
+    return mark(e, before, learned ? before : e->ids.count);
+}
+
+/* What the tokenizer puts before every text. */
+static bool add_begin(wk_examples *e)
+{
+    size_t before = e->ids.count;
+    wk_encode(&e->ids, e->tokenizer, "");
+    while (e->ids.count > before && e->ids.id[e->ids.count - 1] == e->end)
+        e->ids.count--;
+    return mark(e, before, e->ids.count);
+}
+
+static bool add_end(wk_examples *e)
+{
+    size_t before = e->ids.count;
+    return e->end < 0 || (wk_tokens_add(&e->ids, e->end) && mark(e, before, before));
+}
+
+static void read_messages(wk_examples *e, wk_json *j, line *l)
+{
+    for (wk_json_array(j); wk_json_item(j);) {
+        wk_str key;
+        wk_buf_clear(&l->role);
+        wk_buf_clear(&l->text);
+        for (wk_json_object(j); wk_json_key(j, &key);) {
+            if (wk_str_is(key, "role") || wk_str_is(key, "from"))
+                wk_buf_str(&l->role, wk_json_string(j));
+            else if (wk_str_is(key, "content") || wk_str_is(key, "value"))
+                wk_buf_str(&l->text, wk_json_string(j));
+            else
+                wk_json_skip(j);
+        }
+        size_t before = e->ids.count, learned = 0;
+        if (wk_chat_add(&e->ids, e->tokenizer, wk_buf_view(&l->role), wk_buf_view(&l->text),
+                        &learned))
+            mark(e, before, learned);
+    }
+}
+
+/* Its members in the order of the line: a completion stands behind its prompt. */
+static bool read_line(wk_examples *e, wk_json *j, line *l)
+{
+    wk_str key;
+    bool   any = false;
+    add_begin(e);
+    for (wk_json_object(j); wk_json_key(j, &key);) {
+        bool text = wk_str_is(key, "text") || wk_str_is(key, "completion");
+        bool chat = wk_str_is(key, "messages") || wk_str_is(key, "conversations");
+        if (text || wk_str_is(key, "prompt"))
+            add_text(e, wk_json_string(j), text);
+        else if (chat)
+            read_messages(e, j, l);
+        else
+            wk_json_skip(j);
+        if (text)
+            add_end(e);
+        any |= text || chat;
+    }
+    if (wk_ok() && !any)
+        wk_json_fail(j, "no \"messages\", \"text\", or \"prompt\" and \"completion\"");
+    return wk_ok();
+}
+
+/* A row is as long as it may be; one with nothing to learn in it is left out. */
+static bool end_row(wk_examples *e, size_t begin)
+{
+    size_t most = begin + (size_t)e->context + 1;
+    e->ids.count = e->ids.count < most ? e->ids.count : most;
+    bool any = false;
+    for (size_t i = begin + 1; i < e->ids.count; i++)
+        any |= e->learned[i];
+    if (!any)
+        e->ids.count = begin;
+    else if (wk_reserve(&e->start, &e->start_room, (size_t)e->count + 2, sizeof *e->start))
+        e->start[++e->count] = e->ids.count;
+    return wk_ok();
+}
+
+static bool is_blank(const char *at, size_t size)
+{
+    while (size && strchr(" \t\r", *at) && *at)
+        at++, size--;
+    return size == 0;
+}
+
+static bool read_lines(wk_examples *e, const char *path)
+{
+    wk_file    *f = wk_file_open(path);
+    line        l = { 0 };
+    size_t      number = 0;
+    wk_progress progress;
+    wk_progress_start(&progress, "reading", f ? (double)f->size : 0);
+    for (const char *at = f ? f->data : NULL, *end = f ? at + f->size : NULL;
+         wk_ok() && at < end;) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        size_t      size = (size_t)((stop ? stop : end) - at), begin = e->ids.count;
+        wk_json     j;
+        number++;
+        if (!is_blank(at, size)) {
+            wk_json_open(&j, "example", at, size);
+            read_line(e, &j, &l);
+            wk_json_close(&j);
+            wk_context("%s, line %zu", path, number);
+            end_row(e, begin);
+        }
+        at += size + (stop != NULL);
+        wk_progress_at(&progress, (double)(at - f->data));
+    }
+    wk_progress_end(&progress);
+    wk_buf_free(&l.role);
+    wk_buf_free(&l.text);
+    wk_file_release(f);
+    return wk_ok();
+}
+
+/* ---- Text ---------------------------------------------------------------- */
+
+static bool read_text(wk_examples *e, const char *path)
+{
+    wk_file    *f = wk_file_open(path);
+    const char *mark = e->end >= 0 ? wk_tokenizer_piece(e->tokenizer, e->end) : NULL;
+    mark = mark && strcmp(mark, "</s>") ? mark : "<|endoftext|>";
+    for (const char *at = f ? f->data : NULL, *end = f ? at + f->size : NULL;
+         wk_ok() && at < end;) {
+        const char *stop = memmem(at, (size_t)(end - at), mark, strlen(mark));
+        size_t      size = (size_t)((stop ? stop : end) - at);
+        if (size)
+            wk_encode(&e->ids, e->tokenizer, at, size, .no_special = true);
+        if (e->end >= 0)
+            wk_tokens_add(&e->ids, e->end);
+        at += size + (stop ? strlen(mark) : 0);
+    }
+    wk_file_release(f);
+    return wk_ok();
+}
+
+/* ---- Opening ------------------------------------------------------------ */
+
+static bool is_lines(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 6 && !strcmp(path + n - 6, ".jsonl");
+}
+
+wk_examples *wk_examples_open_with(const wk_examples_args *a)
+{
+    wk_examples *e = wk_ok() ? wk_alloc(sizeof *e) : NULL;
+    if (!e)
+        return NULL;
+    int64_t most = wk_model_describe(a->model).context;
+    e->tokenizer = wk_model_tokenizer(a->model);
+    e->end = wk_model_end(a->model);
+    e->context = a->context > 0 ? a->context : wk_min_i64(512, most);
+    e->stride = a->stride > 0 ? a->stride : e->context;
+    if (wk_ok() && e->context > most)
+        wk_fail(WK_ERR_ARGUMENT, "examples of %lld tokens for a model of %lld",
+                (long long)e->context, (long long)most);
+    if (wk_ok() && (!a->files || !a->files[0]))
+        wk_fail(WK_ERR_ARGUMENT, "examples: no files");
+    bool lines = wk_ok() && is_lines(a->files[0]);
+    if (lines && wk_reserve(&e->start, &e->start_room, 1, sizeof *e->start))
+        e->start[0] = 0;
+    for (int i = 0; wk_ok() && a->files[i]; i++)
+        if (is_lines(a->files[i]) != lines)
+            wk_fail(WK_ERR_ARGUMENT, "%s and %s: text and lines of JSON do not go together",
+                    a->files[0], a->files[i]);
+        else
+            lines ? read_lines(e, a->files[i]) : read_text(e, a->files[i]);
+    if (!lines && (int64_t)e->ids.count > e->context)
+        e->count = ((int64_t)e->ids.count - e->context - 1) / e->stride + 1;
+    if (wk_ok() && e->count == 0)
+        wk_fail(WK_ERR_ARGUMENT, "%s: not one example of %lld tokens in it", a->files[0],
+                (long long)e->context);
+    if (wk_ok())
+        return e;
+    wk_examples_free(e);
+    return NULL;
+}
+
+void wk_examples_free(wk_examples *e)
+{
+    if (!e)
+        return;
+    wk_tokens_free(&e->ids);
+    wk_free(e->learned);
+    wk_free(e->start);
+    wk_free(e);
+}
+
+int64_t wk_examples_count(const wk_examples *e) { return e ? e->count : 0; }
+
+/* ---- Rows ---------------------------------------------------------------- */
+
+/* Where row i begins, and how many tokens it has with the one that is only a target. */
+static size_t row(const wk_examples *e, int64_t i, int64_t *length)
+{
+    if (!e->start) {
+        *length = e->context + 1;
+        return (size_t)(i * e->stride);
+    }
+    *length = (int64_t)(e->start[i + 1] - e->start[i]);
+    return e->start[i];
+}
+
+bool wk_examples_get(const wk_examples *e, const int64_t *index, int64_t n, wk_tensor *out[2])
+{
+    int64_t longest = 0, length;
+    size_t  numbers;
+    for (int64_t i = 0; wk_ok() && i < n; i++) {
+        if (!e || index[i] < 0 || index[i] >= e->count) {
+            wk_fail(WK_ERR_ARGUMENT, "examples: there is no row %lld", (long long)index[i]);
+            return false;
+        }
+        row(e, index[i], &length);
+        longest = wk_max_i64(longest, length - 1);
+    }
+    if (wk_mul_overflows((size_t)n, (size_t)longest, &numbers))
+        numbers = SIZE_MAX;
+    int64_t *ids = wk_ok() ? wk_alloc_array(numbers, 2 * sizeof *ids) : NULL;
+    int64_t *target = ids ? ids + numbers : NULL;
+    for (int64_t i = 0; ids && i < n; i++) {
+        size_t begin = row(e, index[i], &length);
+        for (int64_t k = 0; k < longest; k++) {
+            size_t  at = begin + (size_t)k + 1;
+            int64_t to = i * longest + k;
+            bool    counts = k < length - 1 && (!e->start || e->learned[at]);
+            ids[to] = k < length ? e->ids.id[at - 1] : 0;
+            target[to] = counts ? e->ids.id[at] : NOTHING;
+        }
+    }
+    if (ids) {
+        out[0] = wk_from_i64(WK_SHAPE(n, longest), ids);
+        out[1] = wk_from_i64(WK_SHAPE(n, longest), target);
+    }
+    wk_free(ids);
+    return wk_ok() && ids;
+}
