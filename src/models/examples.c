@@ -48,12 +48,12 @@ static bool add_text(wk_examples *e, wk_str text, bool learned)
     return mark(e, before, learned ? before : e->ids.count);
 }
 
-/* What the tokenizer puts before every text. */
+/* What the tokenizer puts before every text, and not what it puts behind it. */
 static bool add_begin(wk_examples *e)
 {
     size_t before = e->ids.count;
     wk_encode(&e->ids, e->tokenizer, "");
-    while (e->ids.count > before && e->ids.id[e->ids.count - 1] == e->end)
+    while (e->ids.count > before + 1 && e->ids.id[e->ids.count - 1] == e->end)
         e->ids.count--;
     return mark(e, before, e->ids.count);
 }

@@ -153,7 +153,6 @@ static const char *const harmless[] = {
     "init_lora_weights",
     "layers_",
     "loftq_config",
-    "lora_bias",
     "lora_dropout",
     "megatron_",
     "peft_version",
