@@ -18,7 +18,7 @@ typedef struct { /* what the options say; zero is the default */
     int64_t     seed;
     int64_t     steps, batch, accumulate, stride, warmup, validate_every, save_every, keep;
     int64_t     min_frequency, layers, width, heads, kv_heads, ffn, vocab, rank;
-    double      epochs, lr, decay, clip, held_out, alpha;
+    double      epochs, lr, decay, dropout, clip, held_out, alpha;
     const char *output, *config, *tokenizer, *type, *schedule, *optimizer, *validation;
     const char *targets, *adapter;
     const char *tokens, *device, *dtype, *synthetic;

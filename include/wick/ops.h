@@ -343,6 +343,9 @@ WK_API wk_tensor *wk_grid_sample_with(const wk_grid_sample_args *args);
 
 /* ---- Sorting, scans, sets, drawing --------------------------------------- */
 
+/* Each element is 0 with probability p, and else x / (1 - p): for training. */
+WK_API wk_tensor *wk_dropout(wk_tensor *x, double p);
+
 /* ---- Linear algebra, Fourier, batch norms -------------------------------- */
 
 /* Matrices are the last two dimensions, the others a batch.  All is computed in f64 and

@@ -186,6 +186,7 @@ typedef union { /* each operation reads one of these */
     struct {
         uint64_t seed, counter;
         int64_t  low, high;
+        double   probability;
     } random;
     struct { /* over the last three dimensions: see ops/window.h */
         int64_t stride[3], dilation[3], before[3], groups;

@@ -222,6 +222,7 @@ typedef struct {
     wk_tensor        *cos, *sin; /* of the rows of t */
     const wk_segment *segment;   /* NULL: no cache, b texts of t tokens */
     int               segments;
+    double            dropout; /* while training: of what is added to the residual stream */
 } pass;
 
 /* [rows, n * d] -> [b, n, t, d], a view */
@@ -280,6 +281,12 @@ static wk_tensor *project_add(wk_tensor *x, const wk_projection *p, wk_tensor *y
     return adapted(x, p, wk_linear_add(x, p->own, y));
 }
 
+/* y and what a layer adds to it. */
+static wk_tensor *join(const pass *p, wk_tensor *x, const wk_projection *w, wk_tensor *y)
+{
+    return p->dropout > 0 ? wk_add(y, wk_dropout(project(x, w), p->dropout)) : project_add(x, w, y);
+}
+
 static wk_tensor *project_glu(wk_tensor *x, const wk_projection *gate, const wk_projection *up,
                               wk_act act)
 {
@@ -304,9 +311,9 @@ static wk_tensor *block(const pass *p, int i, wk_tensor *x)
     q = wk_rope(q, p->cos, p->sin, false);
     k = wk_rope(k, p->cos, p->sin, false);
     wk_tensor *y = wk_permute(attend(p, i, q, k, v), 0, 2, 1, 3); // [b, t, h, d]
-    x = project_add(wk_reshape(y, p->b * p->t, c->heads * c->head_dim), &w[WK_O], x);
+    x = join(p, wk_reshape(y, p->b * p->t, c->heads * c->head_dim), &w[WK_O], x);
     h = project_glu(wk_rms_norm(x, l->mlp_in, c->eps), &w[WK_GATE], &w[WK_UP], c->act);
-    return project_add(h, &w[WK_DOWN], x);
+    return join(p, h, &w[WK_DOWN], x);
 }
 
 /* ids [rows] -> what the last layer leaves, [rows, width] */
@@ -314,6 +321,7 @@ static wk_tensor *layers(const pass *p, wk_tensor *ids)
 {
     wk_scope   scope = wk_mark();
     wk_tensor *x = wk_cast(wk_embedding(ids, p->d->embed), WK_F32);
+    x = p->dropout > 0 ? wk_dropout(x, p->dropout) : x;
     for (int i = 0; i < p->d->c.layers && wk_ok(); i++)
         x = wk_yield(scope, block(p, i, x));
     return wk_yield(scope, x);
@@ -379,7 +387,7 @@ wk_tensor *wk_decoder_step(const wk_decoder *d, const wk_segment *segments, int 
     return wk_yield(scope, x);
 }
 
-wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids)
+wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout)
 {
     if (wk_ok() && wk_rank(ids) != 2)
         wk_fail(WK_ERR_SHAPE, "logits: the ids are not [b, t]");
@@ -387,7 +395,7 @@ wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids)
         return NULL;
     wk_scope scope = wk_mark();
     int64_t  half = d->c.rope.dims / 2;
-    pass     p = { .d = d, .b = wk_dim(ids, 0), .t = wk_dim(ids, 1) };
+    pass     p = { .d = d, .b = wk_dim(ids, 0), .t = wk_dim(ids, 1), .dropout = dropout };
     size_t   numbers = (size_t)(p.t * half);
     float   *cos = wk_alloc_array(2 * numbers, sizeof *cos);
     if (!cos)

@@ -126,7 +126,7 @@ void        wk_decoder_free(wk_decoder *d);
 wk_tensor *wk_decoder_step(const wk_decoder *d, const wk_segment *segments, int n, bool all);
 
 /* ids [b, t] -> logits [b, t, vocab], without a cache */
-wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids);
+wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout);
 
 /* ---- Conversations (chat.c) ---------------------------------------------- */
 

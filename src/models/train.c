@@ -215,10 +215,11 @@ static double rate_at(const run *r, int64_t step)
 }
 
 /* The sum over the targets of a batch of what each costs, and how many there are. */
-static wk_tensor *cost(const run *r, wk_tensor *const batch[2])
+static wk_tensor *cost(const run *r, wk_tensor *const batch[2], double dropout)
 {
-    return wk_cross_entropy(wk_model_logits(r->a.model, batch[0]), batch[1], .ignore = true,
-                            .ignore_index = -100, .reduction = WK_SUM);
+    wk_tensor *logits = wk_decoder_logits(wk_model_decoder(r->a.model), batch[0], dropout);
+    return wk_cross_entropy(logits, batch[1], .ignore = true, .ignore_index = -100,
+                            .reduction = WK_SUM);
 }
 
 static double targets(wk_tensor *const batch[2])
@@ -233,6 +234,7 @@ static void step(run *r)
     wk_scope             scope = wk_mark();
     wk_tensor *(*batch)[2] = wk_alloc_array((size_t)a->accumulate, sizeof *batch);
     double count = 0, loss = 0, tokens = 0, start = wk_now();
+    wk_seed(a->seed ^ (uint64_t)(r->state.step + 1) << 32);
     for (int64_t i = 0; batch && wk_ok() && i < a->accumulate; i++)
         if (wk_loader_next(r->loader, batch[i])) {
             count += targets(batch[i]);
@@ -240,7 +242,7 @@ static void step(run *r)
         }
     for (int64_t i = 0; wk_ok() && i < a->accumulate; i++) {
         wk_scope   inner = wk_mark();
-        wk_tensor *sum = wk_scale(cost(r, batch[i]), count > 0 ? 1 / count : 0);
+        wk_tensor *sum = wk_scale(cost(r, batch[i], a->dropout), count > 0 ? 1 / count : 0);
         loss += wk_item(sum);
         wk_backward(sum);
         wk_sweep(inner);
@@ -275,7 +277,7 @@ static double validate(const run *r)
         for (int64_t i = 0; i < n; i++)
             index[i] = r->first_held + at + i;
         if (wk_examples_get(e, index, n, batch)) {
-            sum += wk_item(cost(r, batch));
+            sum += wk_item(cost(r, batch, 0));
             count += targets(batch);
         }
         wk_sweep(scope);

@@ -176,13 +176,3 @@ wk_tensor *wk_sequential_with(const wk_sequential_args *a)
     }
     return wk_yield(scope, x);
 }
-
-wk_tensor *wk_drop_out(wk_tensor *x, double p, bool train)
-{
-    if (!train || p <= 0 || !x)
-        return x;
-    wk_scope   scope = wk_mark();
-    wk_tensor *kept = wk_ge(wk_rand_of(WK_F32, wk_shape_of(x)), wk_scalar(p));
-    return wk_yield(scope,
-                    wk_mul(x, wk_scale(wk_cast(kept, wk_dtype_of(x)), p < 1 ? 1 / (1 - p) : 0)));
-}

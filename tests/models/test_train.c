@@ -169,6 +169,7 @@ typedef struct {
     int64_t     stop, batch, accumulate; /* stop: 0 is never */
     bool        lora;
     const char *name;
+    double      dropout;
 } plan;
 
 static char *file_of(const plan *p, const char *name, size_t *size)
@@ -200,7 +201,7 @@ static bool train(const plan *p)
         wk_examples_open(m, (const char *[]){ text, NULL }, .context = 16, .stride = 4);
     wk_train(m, l, e, .folder = out, .resume = latest, .steps = 12, .batch = p->batch,
              .accumulate = p->accumulate, .optim_args.lr = 1e-2, .validate_every = 3,
-             .save_every = 5, .seed = 3, .on_step = stop_at, .user = (void *)&p->stop);
+             .save_every = 5, .seed = 3, .dropout = p->dropout, .on_step = stop_at, .user = (void *)&p->stop);
     wk_examples_free(e);
     wk_lora_free(l);
     wk_model_free(m);
@@ -234,7 +235,7 @@ TEST(a_run_that_was_stopped_ends_as_one_that_was_not)
     for (int k = 0; k < 3; k++) {
         wk_model_free(prepare());
         remove_all("whole"), remove_all("pieces");
-        plan whole = { kinds[k].dtype, 0, 4, 2, kinds[k].lora, "whole" }, pieces = whole;
+        plan whole = { kinds[k].dtype, 0, 4, 2, kinds[k].lora, "whole", 0.1 }, pieces = whole;
         pieces.name = "pieces";
         CHECK_MSG(train(&whole), "%s", wk_message());
         for (int i = 0; i < 3; i++) {
@@ -258,7 +259,7 @@ TEST(accumulated_batches_are_one_larger_batch)
 {
     wk_model_free(prepare());
     remove_all("one"), remove_all("four");
-    plan one = { WK_F32, 0, 8, 1, false, "one" }, four = { WK_F32, 0, 2, 4, false, "four" };
+    plan one = { WK_F32, 0, 8, 1, false, "one", 0 }, four = { WK_F32, 0, 2, 4, false, "four", 0 };
     CHECK(train(&one) && train(&four));
     size_t size;
     char  *a = file_of(&one, "log.jsonl", &size), *b = file_of(&four, "log.jsonl", &size);
@@ -273,7 +274,7 @@ TEST(runs_that_cannot_be)
 {
     wk_model_free(prepare());
     remove_all("one");
-    plan one = { WK_F32, 7, 4, 1, false, "one" }, other = one;
+    plan one = { WK_F32, 7, 4, 1, false, "one", 0 }, other = one;
     CHECK(train(&one));
     other.batch = 2;
     CHECK(!train(&other));
