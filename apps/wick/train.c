@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MOST_CONFIG = 1 << 20 };
@@ -80,17 +81,22 @@ static bool choose(const settings *s, wk_train_args *a)
     return wk_ok();
 }
 
-static wk_examples *open_examples(const settings *s, wk_model *m, const char *const *files)
+/* The tokens of a text are kept beside the result. */
+static wk_examples *open_examples(const settings *s, wk_model *m, const char *const *files,
+                                  const char *cache)
 {
-    return wk_examples_open(m, files, .context = s->context, .stride = s->stride);
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", s->output, cache);
+    mkdir(s->output, 0777); /* where it fails, writing the tokens says so */
+    return wk_examples_open(m, files, .context = s->context, .stride = s->stride, .cache = path);
 }
 
 static void train(const settings *s, wk_model *m, wk_lora *lora, const char *const *files,
                   const char *checkpoint, double lr)
 {
     const char   *validation[] = { s->validation, NULL };
-    wk_examples  *examples = open_examples(s, m, files);
-    wk_examples  *held = s->validation ? open_examples(s, m, validation) : NULL;
+    wk_examples  *examples = open_examples(s, m, files, "tokens.bin");
+    wk_examples  *held = s->validation ? open_examples(s, m, validation, "validation.bin") : NULL;
     wk_train_args a = { .model = m,
                         .lora = lora,
                         .examples = examples,

@@ -6,6 +6,7 @@
  * learned.  A long text is a mapped file of tokens, of which windows are read as they come. */
 #include "models.h"
 
+#include <wick/data.h>
 #include <wick/train.h>
 
 #include <stdio.h>
@@ -22,6 +23,7 @@ struct wk_examples {
     size_t              learned_room;
     size_t             *start; /* of row i; and where the last one ends */
     size_t              start_room;
+    wk_token_file      *text; /* or this */
 };
 
 /* ---- Lines of JSON ------------------------------------------------------- */
@@ -163,23 +165,16 @@ static bool read_lines(wk_examples *e, const char *path)
 
 /* ---- Text ---------------------------------------------------------------- */
 
-static bool read_text(wk_examples *e, const char *path)
+static bool read_text(wk_examples *e, const wk_examples_args *a)
 {
-    wk_file    *f = wk_file_open(path);
-    const char *mark = e->end >= 0 ? wk_tokenizer_piece(e->tokenizer, e->end) : NULL;
-    mark = mark && strcmp(mark, "</s>") ? mark : "<|endoftext|>";
-    for (const char *at = f ? f->data : NULL, *end = f ? at + f->size : NULL;
-         wk_ok() && at < end;) {
-        const char *stop = memmem(at, (size_t)(end - at), mark, strlen(mark));
-        size_t      size = (size_t)((stop ? stop : end) - at);
-        if (size)
-            wk_encode(&e->ids, e->tokenizer, at, size, .no_special = true);
-        if (e->end >= 0)
-            wk_tokens_add(&e->ids, e->end);
-        at += size + (stop ? strlen(mark) : 0);
-    }
-    wk_file_release(f);
-    return wk_ok();
+    const char *piece = e->end >= 0 ? wk_tokenizer_piece(e->tokenizer, e->end) : NULL;
+    bool        special = piece && strcmp(piece, "</s>"); /* which may well stand in a text */
+    e->text = wk_token_file_new(e->tokenizer, a->files, .separator = special ? piece : NULL,
+                                .ends = e->end >= 0, .end = e->end, .path = a->cache);
+    int64_t count = wk_token_file_count(e->text);
+    if (count > e->context)
+        e->count = (count - e->context - 1) / e->stride + 1;
+    return e->text;
 }
 
 /* ---- Opening ------------------------------------------------------------ */
@@ -206,16 +201,16 @@ wk_examples *wk_examples_open_with(const wk_examples_args *a)
     if (wk_ok() && (!a->files || !a->files[0]))
         wk_fail(WK_ERR_ARGUMENT, "examples: no files");
     bool lines = wk_ok() && is_lines(a->files[0]);
-    if (lines && wk_reserve(&e->start, &e->start_room, 1, sizeof *e->start))
-        e->start[0] = 0;
     for (int i = 0; wk_ok() && a->files[i]; i++)
         if (is_lines(a->files[i]) != lines)
             wk_fail(WK_ERR_ARGUMENT, "%s and %s: text and lines of JSON do not go together",
                     a->files[0], a->files[i]);
-        else
-            lines ? read_lines(e, a->files[i]) : read_text(e, a->files[i]);
-    if (!lines && (int64_t)e->ids.count > e->context)
-        e->count = ((int64_t)e->ids.count - e->context - 1) / e->stride + 1;
+    if (wk_ok() && !lines)
+        read_text(e, a);
+    else if (lines && wk_reserve(&e->start, &e->start_room, 1, sizeof *e->start))
+        e->start[0] = 0;
+    for (int i = 0; wk_ok() && lines && a->files[i]; i++)
+        read_lines(e, a->files[i]);
     if (wk_ok() && e->count == 0)
         wk_fail(WK_ERR_ARGUMENT, "%s: not one example of %lld tokens in it", a->files[0],
                 (long long)e->context);
@@ -229,6 +224,7 @@ void wk_examples_free(wk_examples *e)
 {
     if (!e)
         return;
+    wk_token_file_free(e->text);
     wk_tokens_free(&e->ids);
     wk_free(e->learned);
     wk_free(e->start);
@@ -239,43 +235,41 @@ int64_t wk_examples_count(const wk_examples *e) { return e ? e->count : 0; }
 
 /* ---- Rows ---------------------------------------------------------------- */
 
-/* Where row i begins, and how many tokens it has with the one that is only a target. */
-static size_t row(const wk_examples *e, int64_t i, int64_t *length)
+/* Row i with the one token more that is only a target: ids, and -100 for what is not learned. */
+static bool copy_row(const wk_examples *e, int64_t i, int64_t length, int64_t *ids, int64_t *target)
 {
-    if (!e->start) {
-        *length = e->context + 1;
-        return (size_t)(i * e->stride);
+    if (e->text) {
+        wk_token_file_get(e->text, i * e->stride, length, ids);
+        return wk_token_file_get(e->text, i * e->stride + 1, length, target);
     }
-    *length = (int64_t)(e->start[i + 1] - e->start[i]);
-    return e->start[i];
+    size_t begin = e->start[i], own = e->start[i + 1] - begin - 1;
+    for (size_t k = 0; k < (size_t)length; k++) {
+        bool learned = k < own && e->learned[begin + k + 1];
+        ids[k] = k < own ? e->ids.id[begin + k] : 0;
+        target[k] = learned ? e->ids.id[begin + k + 1] : NOTHING;
+    }
+    return true;
 }
 
 bool wk_examples_get(const wk_examples *e, const int64_t *index, int64_t n, wk_tensor *out[2])
 {
-    int64_t longest = 0, length;
+    int64_t longest = 0;
     size_t  numbers;
     for (int64_t i = 0; wk_ok() && i < n; i++) {
         if (!e || index[i] < 0 || index[i] >= e->count) {
             wk_fail(WK_ERR_ARGUMENT, "examples: there is no row %lld", (long long)index[i]);
             return false;
         }
-        row(e, index[i], &length);
-        longest = wk_max_i64(longest, length - 1);
+        longest = wk_max_i64(longest,
+                             e->text ? e->context
+                                     : (int64_t)(e->start[index[i] + 1] - e->start[index[i]]) - 1);
     }
     if (wk_mul_overflows((size_t)n, (size_t)longest, &numbers))
         numbers = SIZE_MAX;
     int64_t *ids = wk_ok() ? wk_alloc_array(numbers, 2 * sizeof *ids) : NULL;
     int64_t *target = ids ? ids + numbers : NULL;
-    for (int64_t i = 0; ids && i < n; i++) {
-        size_t begin = row(e, index[i], &length);
-        for (int64_t k = 0; k < longest; k++) {
-            size_t  at = begin + (size_t)k + 1;
-            int64_t to = i * longest + k;
-            bool    counts = k < length - 1 && (!e->start || e->learned[at]);
-            ids[to] = k < length ? e->ids.id[at - 1] : 0;
-            target[to] = counts ? e->ids.id[at] : NOTHING;
-        }
-    }
+    for (int64_t i = 0; ids && wk_ok() && i < n; i++)
+        copy_row(e, index[i], longest, ids + i * longest, target + i * longest);
     if (ids) {
         out[0] = wk_from_i64(WK_SHAPE(n, longest), ids);
         out[1] = wk_from_i64(WK_SHAPE(n, longest), target);
