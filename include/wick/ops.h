@@ -485,6 +485,38 @@ WK_API wk_tensor *wk_assign(wk_tensor *dst, wk_tensor *src); /* src broadcasts *
 WK_API wk_tensor *wk_fill(wk_tensor *dst, double value);
 WK_API wk_tensor *wk_accumulate(wk_tensor *dst, wk_tensor *src); /* dst += src */
 
+/* ---- Operations of your own ---------------------------------------------- */
+
+enum { WK_CUSTOM_OPERANDS = 8 };
+
+/* forward computes the result; nothing in it is recorded.  backward gets the operands, the
+ * result y and its gradient dy, and sets dx[i] to the gradient of operand i, or leaves it
+ * NULL; written in operations, it has derivatives itself.  user must live as long as y's
+ * gradient may be asked for. */
+typedef struct {
+    wk_tensor *in[WK_CUSTOM_OPERANDS]; /* up to the first NULL */
+    wk_tensor *(*forward)(wk_tensor *const *in, void *user);
+    void (*backward)(wk_tensor *const *in, wk_tensor *y, wk_tensor *dy, wk_tensor **dx, void *user);
+    void *user;
+    int   end_; /* set by the macro, so that partial lists do not warn */
+} wk_custom_args;
+
+WK_API wk_tensor *wk_custom_with(const wk_custom_args *args);
+#define wk_custom(...) wk_custom_with(&(wk_custom_args){ __VA_ARGS__, .end_ = 0 })
+
+/* run(in), remembering nothing of what is computed within: it is computed again when its
+ * gradient is needed, with the same random numbers (Chen et al., "Training deep nets with
+ * sublinear memory cost", 2016).  Parameters that run uses get their gradients as always. */
+typedef struct {
+    wk_tensor *in[WK_CUSTOM_OPERANDS]; /* up to the first NULL; at most 7 */
+    wk_tensor *(*run)(wk_tensor *const *in, void *user);
+    void *user; /* lives as long as the graph */
+    int   end_; /* set by the macro, so that partial lists do not warn */
+} wk_checkpoint_args;
+
+WK_API wk_tensor *wk_checkpoint_with(const wk_checkpoint_args *args);
+#define wk_checkpoint(...) wk_checkpoint_with(&(wk_checkpoint_args){ __VA_ARGS__, .end_ = 0 })
+
 #ifdef __cplusplus
 }
 #endif

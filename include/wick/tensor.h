@@ -102,6 +102,13 @@ WK_API wk_tensor *wk_from_i64(wk_shape shape, const int64_t *data);
  * the same seed gives the same tensors, on every device and with any number of
  * threads. */
 WK_API void       wk_seed(uint64_t seed);
+
+typedef struct { /* where the thread's numbers stand: to go on from there another time */
+    uint64_t seed, counter;
+} wk_random;
+
+WK_API wk_random  wk_random_state(void);
+WK_API void       wk_random_restore(wk_random state);
 WK_API wk_tensor *wk_rand_of(wk_dtype dtype, wk_shape shape);  /* uniform, [0, 1) */
 WK_API wk_tensor *wk_randn_of(wk_dtype dtype, wk_shape shape); /* normal, mean 0, variance 1 */
 WK_API wk_tensor *wk_randint_of(wk_shape shape, int64_t low, int64_t high); /* i64, [low, high) */

@@ -188,6 +188,14 @@ typedef union { /* each operation reads one of these */
         int64_t  low, high;
         double   probability;
     } random;
+    struct {
+        void (*backward)(wk_tensor *const *in, wk_tensor *y, wk_tensor *dy, wk_tensor **dx,
+                         void *user);
+        wk_tensor *(*run)(wk_tensor *const *in, void *user);
+        void     *user;
+        int       count;
+        wk_random random;
+    } custom;
     struct { /* over the last three dimensions: see ops/window.h */
         int64_t stride[3], dilation[3], before[3], groups;
         int64_t size[3]; /* pooling, as all that follows */

@@ -13,15 +13,11 @@
 
 #include <math.h>
 
-static _Thread_local struct {
-    uint64_t seed, counter;
-} generator = { .seed = 42 };
+static _Thread_local wk_random generator = { .seed = 42 };
 
-void wk_seed(uint64_t seed)
-{
-    generator.seed = seed;
-    generator.counter = 0;
-}
+void      wk_seed(uint64_t seed) { generator = (wk_random){ .seed = seed }; }
+wk_random wk_random_state(void) { return generator; }
+void      wk_random_restore(wk_random state) { generator = state; }
 
 void wk_draw(uint64_t count, uint64_t *seed, uint64_t *counter)
 {
