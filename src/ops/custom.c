@@ -32,11 +32,12 @@ static wk_tensor *shown(const wk_op *op, wk_tensor *y, wk_tensor *const *in, int
     return wk_run(&(wk_call){ .op = op, .in = operand, .count = count + 1, .opt = *opt });
 }
 
-static int operands(wk_tensor *const in[WK_CUSTOM_OPERANDS])
+/* How many there are, of one at least. */
+static int operands(const char *what, wk_tensor *const in[WK_CUSTOM_OPERANDS])
 {
     int count = 0;
-    while (count < WK_CUSTOM_OPERANDS && in[count])
-        count++;
+    for (; wk_ok() && count < WK_CUSTOM_OPERANDS && (in[count] || !count); count++)
+        wk_usable(what, count + 1, in[count]);
     return count;
 }
 
@@ -50,10 +51,10 @@ SHOWN(custom, custom_backward)
 
 wk_tensor *wk_custom_with(const wk_custom_args *a)
 {
-    int  count = operands(a->in);
+    int  count = operands("custom", a->in);
     bool wanted = false;
-    if (wk_ok() && (!a->forward || !count))
-        wk_fail(WK_ERR_ARGUMENT, "custom: %s", a->forward ? "no operands" : "no forward");
+    if (wk_ok() && !a->forward)
+        wk_fail(WK_ERR_ARGUMENT, "custom: no forward");
     if (!wk_ok())
         return NULL;
     wk_scope   scope = wk_mark();
@@ -99,7 +100,7 @@ SHOWN(checkpoint, checkpoint_backward)
 
 wk_tensor *wk_checkpoint_with(const wk_checkpoint_args *a)
 {
-    int count = operands(a->in);
+    int count = operands("checkpoint", a->in);
     if (wk_ok() && (!a->run || count == WK_CUSTOM_OPERANDS))
         wk_fail(WK_ERR_ARGUMENT, "checkpoint: %s", a->run ? "too many operands" : "no function");
     if (!wk_ok())

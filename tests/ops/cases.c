@@ -53,6 +53,30 @@ static wk_tensor *recurrent(wk_rnn_kind kind, wk_tensor *x, wk_tensor *in, wk_te
     return wk_rnn_forward(&m, x, .state = &s);
 }
 
+/* a b^2 by a user's own operation, and sin(a) exp(a) computed twice. */
+static wk_tensor *product(wk_tensor *const *in, void *user)
+{
+    (void)user;
+    return wk_mul(in[0], wk_square(in[1]));
+}
+static void product_backward(wk_tensor *const *in, wk_tensor *y, wk_tensor *dy, wk_tensor **dx,
+                             void *user)
+{
+    (void)y, (void)user;
+    dx[0] = wk_mul(dy, wk_square(in[1]));
+    dx[1] = wk_scale(wk_mul(dy, wk_mul(in[0], in[1])), 2);
+}
+static wk_tensor *custom(wk_tensor *a, wk_tensor *b)
+{
+    return wk_custom({ a, b }, product, product_backward);
+}
+static wk_tensor *wave(wk_tensor *const *in, void *user)
+{
+    (void)user;
+    return wk_mul(wk_sin(in[0]), wk_exp(in[0]));
+}
+static wk_tensor *checkpoint(wk_tensor *a) { return wk_checkpoint({ a }, wave); }
+
 #define FLOATS(...)   ((float[]){ __VA_ARGS__ })
 #define INTEGERS(...) ((int64_t[]){ __VA_ARGS__ })
 

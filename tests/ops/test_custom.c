@@ -41,7 +41,7 @@ TEST(custom_operations_have_their_gradients)
     CHECK_ERROR("there is no backward");
     CHECK(wk_custom({ wk_detach(a), wk_detach(b) }, forward, NULL, &calls));
     CHECK(!wk_custom({ NULL }, forward, backward, &calls));
-    CHECK_ERROR("no operands");
+    CHECK_ERROR("custom: operand 1 is NULL");
     CHECK(!wk_custom({ a }));
     CHECK_ERROR("no forward");
     wk_sweep(scope);
