@@ -494,11 +494,12 @@ enum { WK_CUSTOM_OPERANDS = 8 };
  * NULL; written in operations, it has derivatives itself.  user must live as long as y's
  * gradient may be asked for. */
 typedef struct {
-    wk_tensor *in[WK_CUSTOM_OPERANDS]; /* up to the first NULL */
+    wk_tensor *in[WK_CUSTOM_OPERANDS];
     wk_tensor *(*forward)(wk_tensor *const *in, void *user);
     void (*backward)(wk_tensor *const *in, wk_tensor *y, wk_tensor *dy, wk_tensor **dx, void *user);
     void *user;
-    int   end_; /* set by the macro, so that partial lists do not warn */
+    int   count; /* of operands; default: up to the first NULL */
+    int   end_;  /* set by the macro, so that partial lists do not warn */
 } wk_custom_args;
 
 WK_API wk_tensor *wk_custom_with(const wk_custom_args *args);
@@ -508,10 +509,11 @@ WK_API wk_tensor *wk_custom_with(const wk_custom_args *args);
  * gradient is needed, with the same random numbers (Chen et al., "Training deep nets with
  * sublinear memory cost", 2016).  Parameters that run uses get their gradients as always. */
 typedef struct {
-    wk_tensor *in[WK_CUSTOM_OPERANDS]; /* up to the first NULL; at most 7 */
+    wk_tensor *in[WK_CUSTOM_OPERANDS]; /* at most 7 */
     wk_tensor *(*run)(wk_tensor *const *in, void *user);
-    void *user; /* lives as long as the graph */
-    int   end_; /* set by the macro, so that partial lists do not warn */
+    void *user;  /* lives as long as the graph */
+    int   count; /* of operands; default: up to the first NULL */
+    int   end_;  /* set by the macro, so that partial lists do not warn */
 } wk_checkpoint_args;
 
 WK_API wk_tensor *wk_checkpoint_with(const wk_checkpoint_args *args);

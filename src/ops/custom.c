@@ -33,10 +33,13 @@ static wk_tensor *shown(const wk_op *op, wk_tensor *y, wk_tensor *const *in, int
 }
 
 /* How many there are, of one at least. */
-static int operands(const char *what, wk_tensor *const in[WK_CUSTOM_OPERANDS])
+static int operands(const char *what, wk_tensor *const in[WK_CUSTOM_OPERANDS], int given)
 {
     int count = 0;
-    for (; wk_ok() && count < WK_CUSTOM_OPERANDS && (in[count] || !count); count++)
+    if (wk_ok() && (given < 0 || given > WK_CUSTOM_OPERANDS))
+        wk_fail(WK_ERR_ARGUMENT, "%s: %d operands", what, given);
+    for (; wk_ok() && count < WK_CUSTOM_OPERANDS && (given ? count < given : in[count] || !count);
+         count++)
         wk_usable(what, count + 1, in[count]);
     return count;
 }
@@ -51,7 +54,7 @@ SHOWN(custom, custom_backward)
 
 wk_tensor *wk_custom_with(const wk_custom_args *a)
 {
-    int  count = operands("custom", a->in);
+    int  count = operands("custom", a->in, a->count);
     bool wanted = false;
     if (wk_ok() && !a->forward)
         wk_fail(WK_ERR_ARGUMENT, "custom: no forward");
@@ -100,7 +103,7 @@ SHOWN(checkpoint, checkpoint_backward)
 
 wk_tensor *wk_checkpoint_with(const wk_checkpoint_args *a)
 {
-    int count = operands("checkpoint", a->in);
+    int count = operands("checkpoint", a->in, a->count);
     if (wk_ok() && (!a->run || count == WK_CUSTOM_OPERANDS))
         wk_fail(WK_ERR_ARGUMENT, "checkpoint: %s", a->run ? "too many operands" : "no function");
     if (!wk_ok())

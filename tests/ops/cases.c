@@ -68,7 +68,7 @@ static void product_backward(wk_tensor *const *in, wk_tensor *y, wk_tensor *dy, 
 }
 static wk_tensor *custom(wk_tensor *a, wk_tensor *b)
 {
-    return wk_custom({ a, b }, product, product_backward);
+    return wk_custom({ a, b }, product, product_backward, .count = 2);
 }
 static wk_tensor *wave(wk_tensor *const *in, void *user)
 {
