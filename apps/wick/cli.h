@@ -89,8 +89,9 @@ int finetune_verb(settings *s);
 int doctor_verb(settings *s);
 
 /* Helpers of several verbs. */
-wk_model *open_model(const settings *s, const char *path);
-char     *read_stdin(void); /* all of it; free() it */
+wk_dtype  dtype_of(const settings *s);
+wk_model *open_model(const settings *s, const char *path); /* NULL: our own */
+char     *read_stdin(void);                                /* all of it; free() it */
 bool      prompt_tokens(const settings *s, wk_model *m, const char *text, wk_tokens *out);
 void      json_string(const char *text); /* to stdout, quoted */
 int       finish(void);                  /* a pending error to stderr; the exit code */

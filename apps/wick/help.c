@@ -30,7 +30,8 @@ void print_help(const verb *v)
     printf("wick %s - language models on your own machine\n\n", wk_version());
     for (int i = 0; i < verb_count; i++)
         printf("  wick %-10s %-18s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].summary);
-    printf("\nMODEL is a folder with config.json, weights (.safetensors) and tokenizer.json.\n"
+    printf("\nMODEL is a folder with config.json, weights (.safetensors) and tokenizer.json;\n"
+           "without one, run uses the small model that comes with wick.\n"
            "wick help VERB shows the options and two examples.\n");
 }
 

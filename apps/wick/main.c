@@ -17,7 +17,7 @@ const verb verbs[] = {
       FOR_MODEL | FOR_SAMPLING | FOR_RUN,
       run_verb,
       { "wick run ./Qwen3-0.6B \"The capital of France is\" -n 20 --temperature 0",
-        "cat letter.txt | wick run ./Llama-3.2-1B --echo" } },
+        "wick run \"One day,\" --echo" } },
     { "logits",
       "MODEL [TEXT]",
       "what the model expects next, as numbers",
@@ -118,15 +118,37 @@ int finish(void)
     return wk_finish() ? FAILED : DONE;
 }
 
-wk_model *open_model(const settings *s, const char *path)
+wk_dtype dtype_of(const settings *s)
 {
     wk_dtype dtype = s->dtype ? wk_dtype_find(s->dtype) : WK_DEFAULT;
     if (s->dtype && dtype == WK_DEFAULT)
         wk_fail(WK_ERR_ARGUMENT, "there is no dtype %s: f32, bf16 or f16", s->dtype);
-    if (!path)
-        wk_fail(WK_ERR_ARGUMENT,
-                "no model is given: wick VERB FOLDER, with config.json and weights");
-    return wk_model_open(path, .dtype = dtype, .lenient = s->lenient);
+    return dtype;
+}
+
+/* The model that comes with the program: as installed, and in the tree it was built in. */
+static const char *own_model(void)
+{
+    static const char *const places[] = { "../share/wick/demo", "../apps/demo", "../../apps/demo" };
+    static char              path[4200];
+    char                     program[4096];
+    ssize_t                  n = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(program, '/');
+    for (size_t i = 0; slash && i < sizeof places / sizeof *places; i++) {
+        snprintf(path, sizeof path, "%.*s/%s", (int)(slash - program), program, places[i]);
+        if (!access(path, R_OK))
+            return path;
+    }
+    wk_fail(WK_ERR_ARGUMENT, "no model is given, and the one that comes with wick is not there");
+    return NULL;
+}
+
+wk_model *open_model(const settings *s, const char *path)
+{
+    wk_dtype dtype = dtype_of(s);
+    path = path ? path : own_model();
+    return path ? wk_model_open(path, .dtype = dtype, .lenient = s->lenient) : NULL;
 }
 
 char *read_stdin(void)

@@ -73,15 +73,24 @@ static void generate(const settings *s, wk_model *m, const wk_tokens *prompt)
         report(&stats);
 }
 
+/* A lone argument with blanks in it that is no file is a prompt for our own model. */
+static bool is_text(const char *argument)
+{
+    return strchr(argument, ' ') && access(argument, F_OK);
+}
+
 int run_verb(settings *s)
 {
     if (s->places > 2)
         return usage("run: a model and a prompt, not %d arguments (quote the prompt)", s->places);
-    const char *text = s->places > 1 ? s->place[1] : NULL;
+    bool        only_text = s->places == 1 && is_text(s->place[0]);
+    const char *text = s->places > 1 || only_text ? s->place[s->places - 1] : NULL;
     char       *piped = NULL;
     wk_tokens   prompt = { 0 };
-    wk_model   *m = open_model(s, s->places ? s->place[0] : NULL);
-    if (m && !s->tokens && (text ? !strcmp(text, "-") : stdin_has_text()))
+    wk_model   *m = open_model(s, s->places && !only_text ? s->place[0] : NULL);
+    wk_lora    *lora = m && s->adapter ? wk_lora_open(m, s->adapter) : NULL;
+    wk_lora_merge(lora);
+    if (m && wk_ok() && !s->tokens && (text ? !strcmp(text, "-") : stdin_has_text()))
         text = piped = read_stdin();
     if (m && prompt_tokens(s, m, text ? text : "", &prompt)) {
         if (s->echo && text && !s->ids)
@@ -89,6 +98,7 @@ int run_verb(settings *s)
         generate(s, m, &prompt);
     }
     wk_tokens_free(&prompt);
+    wk_lora_free(lora);
     wk_model_free(m);
     free(piped);
     return finish();

@@ -148,14 +148,6 @@ static char *read_file(const char *path)
     return text;
 }
 
-static wk_dtype dtype_of(const settings *s)
-{
-    wk_dtype dtype = s->dtype ? wk_dtype_find(s->dtype) : WK_DEFAULT;
-    if (s->dtype && dtype == WK_DEFAULT)
-        wk_fail(WK_ERR_ARGUMENT, "there is no dtype %s: f32, bf16 or f16", s->dtype);
-    return dtype;
-}
-
 /* ---- wick train ---------------------------------------------------------- */
 
 static int64_t or (int64_t x, int64_t otherwise) { return x > 0 ? x : otherwise; }

@@ -286,19 +286,40 @@ static bool copy_file(const char *from_folder, const char *to_folder, const char
     return wk_ok();
 }
 
-bool wk_model_save(const wk_model *m, const char *folder)
+/* What lies beside the weights, from where the model was opened. */
+static bool save_beside(const wk_model *m, const char *folder)
 {
     static const char *const beside[] = { "tokenizer.json", "tokenizer_config.json",
                                           "generation_config.json" };
+    for (size_t i = 0; m->path && wk_ok() && i < WK_COUNT(beside); i++)
+        copy_file(m->path, folder, beside[i]);
+    return wk_ok();
+}
+
+bool wk_model_save(const wk_model *m, const char *folder)
+{
     if (!wk_ok() || !m || !wk_make_folder(folder))
         return false;
     char *weights = wk_path_join(folder, "model.safetensors");
     char *config = wk_path_join(folder, "config.json");
-    if (weights && config && wk_store_save(m->store, weights))
-        wk_write_file(config, m->config, strlen(m->config));
-    for (size_t i = 0; m->path && wk_ok() && i < WK_COUNT(beside); i++)
-        copy_file(m->path, folder, beside[i]);
+    if (weights && config && wk_store_save(m->store, weights) &&
+        wk_write_file(config, m->config, strlen(m->config)))
+        save_beside(m, folder);
     wk_free(weights);
     wk_free(config);
+    return wk_ok();
+}
+
+bool wk_model_settle(wk_model *m, const char *folder)
+{
+    if (!wk_ok() || !wk_make_folder(folder) || (m->path && !strcmp(m->path, folder)))
+        return wk_ok();
+    char *path = wk_str_copy(wk_str_of(folder));
+    if (path && m->path && save_beside(m, folder)) {
+        wk_free(m->path);
+        m->path = path;
+        return true;
+    }
+    wk_free(path);
     return wk_ok();
 }

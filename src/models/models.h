@@ -138,6 +138,10 @@ bool wk_chat_add(wk_tokens *out, const wk_tokenizer *t, wk_str role, wk_str text
 
 wk_decoder *wk_model_decoder(const wk_model *m);
 const char *wk_model_path(const wk_model *m); /* NULL: made from a config alone */
-int32_t     wk_model_end(const wk_model *m);  /* the token that ends a text; -1: there is none */
+
+/* Have in folder what lies beside the weights, and take it from there from now on. */
+bool wk_model_settle(wk_model *m, const char *folder);
+
+int32_t wk_model_end(const wk_model *m); /* the token that ends a text; -1: there is none */
 
 #endif

@@ -407,7 +407,8 @@ bool wk_train_with(const wk_train_args *args)
     if (!wk_ok())
         return false;
     defaults(&r);
-    if (check(&r) && make_optim(&r) && (!r.a.resume || resume(&r)))
+    if (check(&r) && (r.a.lora || wk_model_settle(r.a.model, r.a.folder)) && make_optim(&r) &&
+        (!r.a.resume || resume(&r)))
         r.loader = wk_loader_new(r.rows, .batch = r.a.batch, .seed = r.a.seed, .whole = true,
                                  .start = r.state.step * r.a.accumulate, .load = load, .user = &r);
     if (r.loader)

@@ -12,7 +12,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-CORPORA = [("tinystories", 512), ("tinystories", 8000), ("shakespeare", 4096), ("shakespeare", 20000)]
+CORPORA = [
+    ("tinystories", 512),
+    ("tinystories", 8000),
+    ("shakespeare", 4096),
+    ("shakespeare", 20000),
+]
 
 
 def merges(path, vocab, minimum=0):

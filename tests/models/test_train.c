@@ -194,14 +194,15 @@ static bool train(const plan *p)
     char *latest = wk_train_latest(out);
     bool  again = latest && !p->lora;
     wk_seed(5);
-    wk_model    *m = again ? wk_model_open(latest, .train = true)
-                           : wk_model_open(folder, .config = config, .dtype = p->dtype, .train = true);
+    wk_model    *m = wk_model_open(again ? latest : folder, .config = again ? NULL : config,
+                                .dtype = p->dtype, .train = true);
     wk_lora     *l = !p->lora ? NULL : latest ? wk_lora_open(m, latest) : wk_lora_new(m, .rank = 2);
     wk_examples *e =
         wk_examples_open(m, (const char *[]){ text, NULL }, .context = 16, .stride = 4);
     wk_train(m, l, e, .folder = out, .resume = latest, .steps = 12, .batch = p->batch,
              .accumulate = p->accumulate, .optim_args.lr = 1e-2, .validate_every = 3,
-             .save_every = 5, .seed = 3, .dropout = p->dropout, .on_step = stop_at, .user = (void *)&p->stop);
+             .save_every = 5, .seed = 3, .dropout = p->dropout, .on_step = stop_at,
+             .user = (void *)&p->stop);
     wk_examples_free(e);
     wk_lora_free(l);
     wk_model_free(m);
