@@ -32,10 +32,11 @@ typedef struct wk_optim wk_optim;
 /* Zero is the default, which is PyTorch's unless said otherwise. */
 typedef struct {
     wk_store *store;
-    double    lr;                /* 1e-3; rmsprop and adagrad 1e-2, adadelta 1, lion 1e-4 */
-    double    decay;             /* of weights: apart from the gradient in adamw and lion, else
-                                    added to it */
-    double    momentum;          /* of sgd and rmsprop */
+    double    lr;                /* 1e-3; rmsprop, adagrad and adafactor 1e-2, adadelta 1, lion
+                                    1e-4 */
+    double    decay;             /* of weights: apart from the gradient in adamw, lion, adafactor
+                                    and muon (0.1 there), else added to it */
+    double    momentum;          /* of sgd and rmsprop; muon 0.95 */
     double    dampening;         /* of sgd */
     bool      nesterov;          /* of sgd */
     double    beta1, beta2, eps; /* 0.9, 0.999, 1e-8; lion 0.9, 0.99 */
@@ -44,6 +45,10 @@ typedef struct {
     bool      centered;          /* rmsprop */
     double    lr_decay;          /* adagrad */
     double    momentum_decay;    /* nadam: 4e-3 */
+    double    beta2_decay;       /* adafactor: the second moment takes step^-0.8 of the new */
+    double    eps2, threshold;   /* adafactor: 1e-3, least scale of a parameter; 1, greatest
+                                    root mean square of a step */
+    bool      match_rms;         /* muon: steps as large as those of adamw */
     int       end_;              /* set by the macro, so that partial lists do not warn */
 } wk_optim_args;
 
@@ -56,7 +61,13 @@ WK_API wk_optim *wk_radam_new_with(const wk_optim_args *args);
 WK_API wk_optim *wk_rmsprop_new_with(const wk_optim_args *args);
 WK_API wk_optim *wk_adagrad_new_with(const wk_optim_args *args);
 WK_API wk_optim *wk_adadelta_new_with(const wk_optim_args *args);
-WK_API wk_optim *wk_lion_new_with(const wk_optim_args *args); /* Chen et al., 2023 */
+WK_API wk_optim *wk_lion_new_with(const wk_optim_args *args);      /* Chen et al., 2023 */
+WK_API wk_optim *wk_adafactor_new_with(const wk_optim_args *args); /* Shazeer and Stern, 2018 */
+
+/* Steps in which all directions of a matrix count alike: Jordan et al., "Muon: an optimizer
+ * for hidden layers in neural networks", 2024; with Nesterov's momentum.  What is no matrix,
+ * and what a group says, is updated as by adamw. */
+WK_API wk_optim *wk_muon_new_with(const wk_optim_args *args);
 #define wk_sgd_new(...)      wk_sgd_new_with(&(wk_optim_args){ __VA_ARGS__, .end_ = 0 })
 #define wk_adam_new(...)     wk_adam_new_with(&(wk_optim_args){ __VA_ARGS__, .end_ = 0 })
 #define wk_adamw_new(...)    wk_adamw_new_with(&(wk_optim_args){ __VA_ARGS__, .end_ = 0 })
@@ -68,6 +79,9 @@ WK_API wk_optim *wk_lion_new_with(const wk_optim_args *args); /* Chen et al., 20
 #define wk_adadelta_new(...) wk_adadelta_new_with(&(wk_optim_args){ __VA_ARGS__, .end_ = 0 })
 #define wk_lion_new(...)     wk_lion_new_with(&(wk_optim_args){ __VA_ARGS__, .end_ = 0 })
 
+#define wk_adafactor_new(...) wk_adafactor_new_with(&(wk_optim_args){ __VA_ARGS__, .end_ = 0 })
+#define wk_muon_new(...)      wk_muon_new_with(&(wk_optim_args){ __VA_ARGS__, .end_ = 0 })
+
 WK_API void wk_optim_free(wk_optim *o);
 WK_API void wk_set_lr(wk_optim *o, double lr);
 WK_API bool wk_step(wk_optim *o); /* update the parameters, forget their gradients */
@@ -76,6 +90,7 @@ WK_API bool wk_step(wk_optim *o); /* update the parameters, forget their gradien
  * decay (0: the optimiser's; WK_NONE: none).  The last group that fits counts. */
 typedef struct {
     double lr, decay;
+    bool   adamw; /* of muon: embeddings and the last layer should be */
     int    end_;
 } wk_group_args;
 

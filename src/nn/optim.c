@@ -39,6 +39,9 @@ wk_optim *wk_optim_new(const wk_optim_args *a, const wk_rule *r)
     o->arg.alpha = or_default(a->alpha, d->alpha);
     o->arg.decay = or_default(a->decay, d->decay);
     o->arg.momentum_decay = or_default(a->momentum_decay, d->momentum_decay);
+    o->arg.beta2_decay = or_default(a->beta2_decay, d->beta2_decay);
+    o->arg.eps2 = or_default(a->eps2, d->eps2);
+    o->arg.threshold = or_default(a->threshold, d->threshold);
     if (!a->store)
         wk_fail(WK_ERR_ARGUMENT, "%s: an optimiser without a store", r->name);
     return o;
@@ -73,7 +76,7 @@ void wk_optim_group_with(wk_optim *o, const char *part, const wk_group_args *a)
         return;
     char *copy = duplicate(part);
     if (copy)
-        o->group[o->groups++] = (wk_group){ copy, a->lr, a->decay };
+        o->group[o->groups++] = (wk_group){ copy, a->lr, a->decay, a->adamw };
 }
 
 /* ---- Steps -------------------------------------------------------------- */
@@ -97,11 +100,27 @@ static bool begin(const wk_optim *o, wk_slot *s, const wk_tensor *p)
     wk_scope scope = wk_mark();
     if (!is_wide(p) && !s->wide)
         s->wide = wk_keep(wk_cast((wk_tensor *)p, WK_F32));
-    for (int k = 0; wk_ok() && k < o->rule->states; k++)
-        if (!s->state[k])
-            s->state[k] = wk_keep(wk_full_like(s->wide ? s->wide : p, 0));
+    wk_dtype dtype = is_wide(p) ? p->dtype : WK_F32;
+    for (int k = 0; wk_ok() && k < o->rule->states; k++) {
+        wk_shape shape = p->shape;
+        if (!s->state[k] && (!o->rule->shape || o->rule->shape(o, p, k, &shape)))
+            s->state[k] = wk_keep(wk_zeros_of(dtype, shape));
+    }
     wk_sweep(scope);
     return wk_ok();
+}
+
+/* The numbers of a parameter's group for those of all. */
+static void enter_group(wk_optim *o, const wk_tensor *p)
+{
+    double lr = o->arg.lr, decay = o->arg.decay;
+    o->adamw = false;
+    for (size_t i = 0; i < o->groups; i++)
+        if (strstr(wk_name(p), o->group[i].part)) {
+            o->arg.lr = lr * (o->group[i].lr != 0 ? o->group[i].lr : 1);
+            o->arg.decay = or_default(o->group[i].decay, decay);
+            o->adamw = o->group[i].adamw;
+        }
 }
 
 /* One parameter's step, with the numbers of its group. */
@@ -109,13 +128,11 @@ static void update(wk_optim *o, wk_tensor *p, wk_slot *s)
 {
     const wk_optim_args before = o->arg;
     wk_tensor          *g = wk_grad(p);
-    if (!begin(o, s, p))
+    enter_group(o, p);
+    if (!begin(o, s, p)) {
+        o->arg = before;
         return;
-    for (size_t i = 0; i < o->groups; i++)
-        if (strstr(wk_name(p), o->group[i].part)) {
-            o->arg.lr = before.lr * (o->group[i].lr != 0 ? o->group[i].lr : 1);
-            o->arg.decay = or_default(o->group[i].decay, before.decay);
-        }
+    }
     o->steps = ++s->steps;
     s->product *= o->arg.beta1 * (1 - 0.5 * pow(0.96, (double)s->steps * o->arg.momentum_decay));
     o->product = s->product;
@@ -196,13 +213,15 @@ bool wk_optim_save(const wk_optim *o, const char *path)
     return wk_ok() && o;
 }
 
-static void load_slot(const wk_optim *o, wk_slot *s, wk_tensor *p, const wk_archive *a,
-                      const char *path)
+static void load_slot(wk_optim *o, wk_slot *s, wk_tensor *p, const wk_archive *a, const char *path)
 {
-    const char *note = wk_archive_metadata(a, wk_name(p));
-    char       *end = NULL, room[300], x[160], y[160];
-    long long   steps = note ? strtoll(note, &end, 10) : 0;
-    double      product = end ? strtod(end, NULL) : 0;
+    const char         *note = wk_archive_metadata(a, wk_name(p));
+    const wk_optim_args all = o->arg;
+    char               *end = NULL, room[300], x[160], y[160];
+    long long           steps = note ? strtoll(note, &end, 10) : 0;
+    double              product = end ? strtod(end, NULL) : 0;
+    enter_group(o, p); /* which may say what state there is */
+    o->arg = all;
     if (!note || !begin(o, s, p))
         return;
     if (steps <= 0 || !isfinite(product))

@@ -10,8 +10,10 @@
 enum { MOST_STATE = 3 };
 
 typedef struct {
-    const char   *name;
-    int           states;   /* tensors kept for each parameter, at first zero */
+    const char *name;
+    int         states; /* tensors kept for each parameter, at first zero */
+    /* Of other shapes than the parameter's, and false where state k is not needed. */
+    bool (*shape)(const wk_optim *o, const wk_tensor *p, int k, wk_shape *out);
     wk_optim_args defaults; /* of numbers that are 0 */
     void (*update)(wk_optim *o, wk_tensor *p, wk_tensor *g, wk_tensor *const *state);
 } wk_rule;
@@ -19,6 +21,7 @@ typedef struct {
 typedef struct {
     char  *part; /* of names */
     double lr, decay;
+    bool   adamw;
 } wk_group;
 
 /* What is kept of a parameter from its first gradient on. */
@@ -33,6 +36,7 @@ struct wk_optim {
     wk_optim_args  arg; /* while a parameter is updated, lr and decay are its own ... */
     int64_t        steps;
     double         product; /* ... and so are these */
+    bool           adamw;
     const wk_rule *rule;
     wk_slot       *slot; /* of each parameter of the store */
     size_t         count, room;

@@ -156,13 +156,95 @@ static void lion(wk_optim *o, wk_tensor *p, wk_tensor *g, wk_tensor *const *stat
     blend(state[0], g, a->beta2);
 }
 
+/* ---- Of matrices --------------------------------------------------------- */
+
+/* State 0 is the second moment of a vector, or of a matrix's rows; state 1 of its columns. */
+static bool adafactor_shape(const wk_optim *o, const wk_tensor *p, int k, wk_shape *shape)
+{
+    (void)o;
+    int rank = shape->rank;
+    if (rank > 1)
+        shape->dim[rank - 1 - k] = 1;
+    return rank > 1 || k == 0 || !p;
+}
+
+static double root_mean_square(wk_tensor *x)
+{
+    return wk_item(wk_norm(x)) / sqrt((double)wk_count(x));
+}
+
+static wk_tensor *mean_square(wk_tensor *g, int axis)
+{
+    return wk_mean(wk_square(g), .over = WK_AXES(axis), .keep = true);
+}
+
+static void adafactor(wk_optim *o, wk_tensor *p, wk_tensor *g, wk_tensor *const *state)
+{
+    const wk_optim_args *a = &o->arg;
+    double t = (double)o->steps, fresh = pow(t, a->beta2_decay), rate = fmin(a->lr, 1 / sqrt(t));
+    wk_tensor *v = state[0];
+    rate *= fmax(a->eps2, root_mean_square(p));
+    wk_assign(p, wk_scale(p, 1 - a->lr * a->decay));
+    if (wk_rank(g) > 1) {
+        blend(state[0], mean_square(g, -1), 1 - fresh); // [.., rows, 1]
+        blend(state[1], mean_square(g, -2), 1 - fresh); // [.., 1, columns]
+        wk_tensor *mean = wk_mean(state[0], .over = WK_AXES(-2), .keep = true);
+        v = wk_div(wk_mul(state[0], state[1]), wk_clamp(mean, a->eps, INFINITY));
+    } else {
+        blend(v, wk_square(g), 1 - fresh);
+    }
+    g = wk_mul(g, wk_rsqrt(wk_clamp(v, a->eps * a->eps, INFINITY)));
+    minus(p, g, rate / fmax(1, root_mean_square(g) / a->threshold));
+}
+
+/* U V^T, roughly, of a matrix U S V^T: five steps of Newton and Schulz's iteration, with the
+ * coefficients that raise small singular values fastest. */
+static wk_tensor *orthogonal(wk_tensor *g)
+{
+    bool       tall = wk_dim(g, 0) > wk_dim(g, 1);
+    wk_tensor *x = tall ? wk_transpose(g, 0, 1) : g;
+    x = wk_scale(x, 1 / fmax(wk_item(wk_norm(x)), 1e-7));
+    for (int i = 0; i < 5; i++) {
+        wk_tensor *s = wk_matmul(x, wk_transpose(x, 0, 1));
+        s = wk_add(wk_scale(s, -4.7750), wk_scale(wk_matmul(s, s), 2.0315));
+        x = wk_add(wk_scale(x, 3.4445), wk_matmul(s, x));
+    }
+    return tall ? wk_transpose(x, 0, 1) : x;
+}
+
+static bool is_muon(const wk_optim *o, const wk_tensor *p)
+{
+    return !o->adamw && p->shape.rank == 2;
+}
+
+static bool muon_shape(const wk_optim *o, const wk_tensor *p, int k, wk_shape *shape)
+{
+    (void)shape;
+    return k == 0 || !is_muon(o, p);
+}
+
+static void muon(wk_optim *o, wk_tensor *p, wk_tensor *g, wk_tensor *const *state)
+{
+    const wk_optim_args *a = &o->arg;
+    double               rows = (double)p->shape.dim[0], columns = (double)p->shape.dim[1];
+    if (!is_muon(o, p)) {
+        adamw(o, p, g, state);
+        return;
+    }
+    blend(state[0], g, a->momentum);
+    g = wk_add(wk_scale(g, 1 - a->momentum), wk_scale(state[0], a->momentum));
+    double rate = a->match_rms ? 0.2 * sqrt(fmax(rows, columns)) : sqrt(fmax(1, rows / columns));
+    wk_assign(p, wk_scale(p, 1 - a->lr * a->decay));
+    minus(p, orthogonal(g), a->lr * rate);
+}
+
 /* ---- Their names -------------------------------------------------------- */
 
 #define BETAS .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8
 #define OPTIMISER(name_, states_, rule_, ...)                                                      \
     wk_optim *wk_##name_##_new_with(const wk_optim_args *a)                                        \
     {                                                                                              \
-        static const wk_rule r = { #name_, states_, { __VA_ARGS__ }, rule_ };                      \
+        static const wk_rule r = { #name_, states_, NULL, { __VA_ARGS__ }, rule_ };                \
         return wk_optim_new(a, &r);                                                                \
     }
 OPTIMISER(adamax, 2, adamax, .lr = 2e-3, BETAS)
@@ -175,17 +257,37 @@ OPTIMISER(lion, 1, lion, .lr = 1e-4, .beta1 = 0.9, .beta2 = 0.99)
 
 wk_optim *wk_sgd_new_with(const wk_optim_args *a)
 {
-    static const wk_rule plain = { "sgd", 0, { .lr = 1e-3 }, sgd };
-    static const wk_rule with_momentum = { "sgd with momentum", 1, { .lr = 1e-3 }, sgd };
+    static const wk_rule plain = { "sgd", 0, NULL, { .lr = 1e-3 }, sgd };
+    static const wk_rule with_momentum = { "sgd with momentum", 1, NULL, { .lr = 1e-3 }, sgd };
     return wk_optim_new(a, a->momentum != 0 ? &with_momentum : &plain);
 }
 
 #define ADAM(name)                                                                                 \
     wk_optim *wk_##name##_new_with(const wk_optim_args *a)                                         \
     {                                                                                              \
-        static const wk_rule plain = { #name, 2, { .lr = 1e-3, BETAS }, name };                    \
-        static const wk_rule amsgrad = { #name " amsgrad", 3, { .lr = 1e-3, BETAS }, name };       \
+        static const wk_rule plain = { #name, 2, NULL, { .lr = 1e-3, BETAS }, name };              \
+        static const wk_rule amsgrad = { #name " amsgrad", 3, NULL, { .lr = 1e-3, BETAS }, name }; \
         return wk_optim_new(a, a->amsgrad ? &amsgrad : &plain);                                    \
     }
 ADAM(adam)
 ADAM(adamw)
+
+wk_optim *wk_adafactor_new_with(const wk_optim_args *a)
+{
+    static const wk_rule r = {
+        "adafactor",
+        2,
+        adafactor_shape,
+        { .lr = 1e-2, .beta2_decay = -0.8, .eps = 0x1p-23, .eps2 = 1e-3, .threshold = 1 },
+        adafactor
+    };
+    return wk_optim_new(a, &r);
+}
+
+wk_optim *wk_muon_new_with(const wk_optim_args *a)
+{
+    static const wk_rule r = {
+        "muon", 2, muon_shape, { .lr = 1e-3, .decay = 0.1, .momentum = 0.95, BETAS }, muon
+    };
+    return wk_optim_new(a, &r);
+}

@@ -47,6 +47,40 @@ class Lion(torch.optim.Optimizer):
 
 
 O = torch.optim
+
+
+def newton_schulz(grad, coefficients, steps, eps):
+    """torch.optim's own, in f32 and not in bf16: the loss is compared to 1e-4."""
+    a, b, c = coefficients
+    x = grad.T if grad.size(0) > grad.size(1) else grad
+    x = x / x.norm().clamp(min=eps)
+    for _ in range(steps):
+        s = x @ x.T
+        x = torch.addmm(x, torch.addmm(s, s, s, beta=b, alpha=c), x, beta=a)
+    return x.T if grad.size(0) > grad.size(1) else x
+
+
+torch.optim._muon._zeropower_via_newtonschulz = newton_schulz
+
+
+class Muon:
+    """Muon for matrices but those that are named, AdamW for the rest."""
+
+    def __init__(self, params, **options):
+        matrices = [p for p in params[:-2] if p.ndim == 2]
+        rest = [p for p in params if not any(p is m for m in matrices)]
+        lr, decay = options["lr"], options.get("weight_decay", 0.1)
+        self.of = [O.Muon(matrices, **options), O.AdamW(rest, lr=lr, weight_decay=decay)]
+
+    def zero_grad(self):
+        for o in self.of:
+            o.zero_grad()
+
+    def step(self):
+        for o in self.of:
+            o.step()
+
+
 OPTIMISERS = {
     "sgd": lambda p: O.SGD(p, lr=0.1),
     "momentum": lambda p: O.SGD(p, lr=0.1, momentum=0.9, dampening=0.1, weight_decay=0.02),
@@ -62,6 +96,12 @@ OPTIMISERS = {
     "rmsprop_centered": lambda p: O.RMSprop(p, lr=0.005, centered=True, momentum=0.6, alpha=0.9),
     "adagrad": lambda p: O.Adagrad(p, lr=0.05, lr_decay=0.01, weight_decay=0.03),
     "adadelta": lambda p: O.Adadelta(p, lr=1.0, weight_decay=0.03),
+    "adafactor": lambda p: O.Adafactor(p, lr=0.05, weight_decay=0.03),
+    "adafactor_small": lambda p: O.Adafactor(p, lr=0.1, beta2_decay=-0.6, eps=(1e-4, 0.05), d=1.5),
+    "muon": lambda p: Muon(p, lr=0.02),
+    "muon_rms": lambda p: Muon(
+        p, lr=0.02, weight_decay=0.05, momentum=0.8, adjust_lr_fn="match_rms_adamw"
+    ),
     "lion": lambda p: Lion(p, lr=0.005, betas=(0.9, 0.99), weight_decay=0.1),
 }
 

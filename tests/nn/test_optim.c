@@ -96,6 +96,17 @@ TEST(losses_follow_pytorch)
            .alpha = 0.9);
     FOLLOW("adagrad", adagrad, .lr = 0.05, .lr_decay = 0.01, .decay = 0.03);
     FOLLOW("adadelta", adadelta, .lr = 1.0, .decay = 0.03);
+    FOLLOW("adafactor", adafactor, .lr = 0.05, .decay = 0.03);
+    FOLLOW("adafactor_small", adafactor, .lr = 0.1, .beta2_decay = -0.6, .eps = 1e-4, .eps2 = 0.05,
+           .threshold = 1.5);
+    for (int rms = 0; rms < 2; rms++) { /* b.weight is named as one for adamw */
+        classifier c = begin(WK_F32);
+        wk_optim  *o =
+            rms ? wk_muon_new(c.s, .lr = 0.02, .decay = 0.05, .momentum = 0.8, .match_rms = true)
+                 : wk_muon_new(c.s, .lr = 0.02);
+        wk_optim_group(o, "b.", .adamw = true);
+        follow(rms ? "muon_rms" : "muon", c, o);
+    }
     FOLLOW("lion", lion, .lr = 0.005, .decay = 0.1);
 #undef FOLLOW
 }
@@ -184,9 +195,10 @@ static void resume(wk_dtype dtype, wk_optim *(*make)(const wk_optim_args *args))
 
 TEST(a_resumed_run_is_the_same_run)
 {
-    wk_optim *(*const makes[])(const wk_optim_args *args) = { wk_adamw_new_with, wk_nadam_new_with,
-                                                              wk_rmsprop_new_with,
-                                                              wk_lion_new_with };
+    wk_optim *(*const makes[])(const wk_optim_args *args) = {
+        wk_adamw_new_with, wk_nadam_new_with,     wk_rmsprop_new_with,
+        wk_lion_new_with,  wk_adafactor_new_with, wk_muon_new_with
+    };
     for (size_t i = 0; i < WK_COUNT(makes); i++) {
         resume(WK_F32, makes[i]);
         resume(WK_BF16, makes[i]);
