@@ -120,9 +120,6 @@ def train(make):
     return torch.tensor(losses, dtype=torch.float64)
 
 
-for name, make in OPTIMISERS.items():
-    out["loss." + name] = train(make)
-
 L = torch.optim.lr_scheduler
 SCHEDULES = {
     "cosine": lambda o: L.CosineAnnealingLR(o, 60, eta_min=0.1),
@@ -131,12 +128,16 @@ SCHEDULES = {
     "exponential": lambda o: L.ExponentialLR(o, 0.9),
     "one_cycle": lambda o: L.OneCycleLR(o, 1.0, total_steps=60),
 }
-for name, make in SCHEDULES.items():
-    optimiser = O.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    schedule, factors = make(optimiser), []
-    for _ in range(60):
-        factors.append(optimiser.param_groups[0]["lr"])
-        optimiser.step()
-        schedule.step()
-    out["factor." + name] = torch.tensor(factors, dtype=torch.float64)
-save_file(out, os.path.join(HERE, "training.safetensors"))
+
+if __name__ == "__main__":
+    for name, make in OPTIMISERS.items():
+        out["loss." + name] = train(make)
+    for name, make in SCHEDULES.items():
+        optimiser = O.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+        schedule, factors = make(optimiser), []
+        for _ in range(60):
+            factors.append(optimiser.param_groups[0]["lr"])
+            optimiser.step()
+            schedule.step()
+        out["factor." + name] = torch.tensor(factors, dtype=torch.float64)
+    save_file(out, os.path.join(HERE, "training.safetensors"))
