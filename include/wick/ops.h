@@ -106,6 +106,25 @@ WK_API wk_tensor *wk_linear_add(wk_tensor *x, wk_layer p, wk_tensor *y);
 /* act(x gate^T) * (x up^T): the first half of a gated MLP as one operation. */
 WK_API wk_tensor *wk_linear_glu(wk_tensor *x, wk_layer gate, wk_layer up, wk_act act);
 
+/* Products by name.  add..: beta x + alpha a b; kron of two matrices; tensordot over the last
+ * axes of a and the first of b. */
+WK_API wk_tensor *wk_outer(wk_tensor *a, wk_tensor *b); /* [m], [n] -> [m, n] */
+WK_API wk_tensor *wk_dot(wk_tensor *a, wk_tensor *b);   /* [n], [n] -> [] */
+WK_API wk_tensor *wk_mv(wk_tensor *a, wk_tensor *x);    /* [m, n], [n] -> [m] */
+WK_API wk_tensor *wk_bmm(wk_tensor *a, wk_tensor *b);   /* [b, m, k], [b, k, n] */
+WK_API wk_tensor *wk_addmm(wk_tensor *x, wk_tensor *a, wk_tensor *b, double beta, double alpha);
+WK_API wk_tensor *wk_baddbmm(wk_tensor *x, wk_tensor *a, wk_tensor *b, double beta, double alpha);
+WK_API wk_tensor *wk_addcmul(wk_tensor *x, wk_tensor *a, wk_tensor *b, double value);
+WK_API wk_tensor *wk_addcdiv(wk_tensor *x, wk_tensor *a, wk_tensor *b, double value);
+WK_API wk_tensor *wk_kron(wk_tensor *a, wk_tensor *b);
+WK_API wk_tensor *wk_tensordot(wk_tensor *a, wk_tensor *b, int axes);
+
+/* Sums of products: wk_einsum("bik,bkj->bij", a, b).  Letters are axes; repeated in one term
+ * they are its diagonal; "..." are axes that broadcast; without "->" the result has the
+ * letters that come once, in alphabetical order.  At most 16 operands. */
+WK_API wk_tensor *wk_einsum_of(const char *equation, wk_tensor **x, int count);
+#define wk_einsum(equation, ...) wk_einsum_of((equation), WK_LIST(__VA_ARGS__))
+
 /* The weight in the layout that the device multiplies fastest, for wk_linear* and
  * wk_embedding alone; every other operation unpacks it.  It may be weight itself. */
 WK_API wk_tensor *wk_pack(wk_tensor *weight);
@@ -124,6 +143,19 @@ WK_API wk_tensor *wk_unsqueeze(wk_tensor *x, int axis);
 WK_API wk_tensor *wk_flatten(wk_tensor *x, int from, int to);
 WK_API wk_tensor *wk_flip_over(wk_tensor *x, wk_shape axes);
 WK_API wk_tensor *wk_diagonal(wk_tensor *x, int axis, int other); /* goes to the end */
+
+/* Zeros above, or below, a diagonal: 0 is the main one, 1 that above it. */
+WK_API wk_tensor *wk_tril(wk_tensor *x, int64_t diagonal);
+WK_API wk_tensor *wk_triu(wk_tensor *x, int64_t diagonal);
+WK_API wk_tensor *wk_diag(wk_tensor *x, int64_t offset);       /* [n] -> [n, n], and back */
+WK_API wk_tensor *wk_diag_embed(wk_tensor *x, int64_t offset); /* [.., n] -> [.., n, n] */
+WK_API wk_tensor *wk_trace(wk_tensor *x);
+
+/* Vectors as the axes of a grid, a tensor [n0, n1, ..] for each; xy: the first two axes are
+ * in the other order.  Returns count, or 0 and an error. */
+WK_API int wk_meshgrid_of(wk_tensor **x, int count, bool xy, wk_tensor **out);
+
+WK_API wk_tensor *wk_nan_to_num(wk_tensor *x, double nan, double above, double below);
 
 /* Pieces of size along the axis, the last one maybe shorter, into out; how many. */
 WK_API int wk_split(wk_tensor *x, int axis, int64_t size, wk_tensor **out, int room);
@@ -342,6 +374,65 @@ WK_API wk_tensor *wk_grid_sample_with(const wk_grid_sample_args *args);
 #define wk_grid_sample(...) wk_grid_sample_with(&(wk_grid_sample_args){ __VA_ARGS__, .end_ = 0 })
 
 /* ---- Sorting, scans, sets, drawing --------------------------------------- */
+
+/* Along an axis; NaN is the largest, equal elements stay in their order. */
+typedef struct {
+    wk_tensor *values, *indices; /* indices i64; values have gradients */
+} wk_ordered;
+
+WK_API wk_ordered wk_sort(wk_tensor *x, int axis, bool descending);
+WK_API wk_tensor *wk_argsort(wk_tensor *x, int axis, bool descending);
+WK_API wk_ordered wk_kthvalue(wk_tensor *x, int axis, int64_t k); /* smallest, k from 1 on */
+WK_API wk_ordered wk_median(wk_tensor *x, int axis);              /* of two the lower one */
+
+/* The count largest, the largest first; or the smallest. */
+typedef struct {
+    wk_tensor *x;
+    int64_t    count;
+    wk_shape   over; /* WK_AXES(axis), default the last one */
+    bool       smallest;
+    int        end_; /* set by the macro, so that partial lists do not warn */
+} wk_topk_args;
+
+WK_API wk_ordered wk_topk_with(const wk_topk_args *args);
+#define wk_topk(...) wk_topk_with(&(wk_topk_args){ __VA_ARGS__, .end_ = 0 })
+
+/* Where x would stand in a sorted vector, or row by row in sorted [.., n]: before its equals,
+ * or right of them.  i64 of the shape of x. */
+WK_API wk_tensor *wk_searchsorted(wk_tensor *sorted, wk_tensor *x, bool right);
+
+WK_API wk_tensor *wk_cumsum(wk_tensor *x, int axis);
+WK_API wk_tensor *wk_cumprod(wk_tensor *x, int axis);
+WK_API wk_ordered wk_cummax(wk_tensor *x, int axis); /* indices of the last of equals */
+WK_API wk_ordered wk_cummin(wk_tensor *x, int axis);
+
+/* How many there are is found out by looking: these wait for the device. */
+WK_API wk_tensor *wk_nonzero(wk_tensor *x); /* i64 [n, rank] */
+WK_API wk_tensor *wk_masked_select(wk_tensor *x, wk_tensor *mask);
+
+typedef struct {
+    wk_tensor *values;           /* each once, sorted */
+    wk_tensor *inverse, *counts; /* where each element of x went; how many went there */
+} wk_unique_result;
+
+WK_API wk_unique_result wk_unique(wk_tensor *x);
+
+/* How often each of 0, 1, .. comes in x, or the sum of its weights. */
+typedef struct {
+    wk_tensor *x;
+    wk_tensor *weight; /* of the shape of x */
+    int64_t    least;  /* counts that are given at least, though they are 0 */
+    int        end_;   /* set by the macro, so that partial lists do not warn */
+} wk_bincount_args;
+
+WK_API wk_tensor *wk_bincount_with(const wk_bincount_args *args);
+#define wk_bincount(...) wk_bincount_with(&(wk_bincount_args){ __VA_ARGS__, .end_ = 0 })
+WK_API wk_tensor *wk_histc(wk_tensor *x, int64_t bins, double low, double high);
+WK_API wk_tensor *wk_one_hot(wk_tensor *ids, int64_t classes); /* i64 [.., classes] */
+
+/* Draw: 1 with probability p, else 0; count indices by the weights [n] or [b, n]. */
+WK_API wk_tensor *wk_bernoulli(wk_tensor *p);
+WK_API wk_tensor *wk_multinomial(wk_tensor *weights, int64_t count, bool replace);
 
 /* Each element is 0 with probability p, and else x / (1 - p): for training. */
 WK_API wk_tensor *wk_dropout(wk_tensor *x, double p);

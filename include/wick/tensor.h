@@ -88,6 +88,7 @@ WK_API wk_tensor *wk_full_like(const wk_tensor *x, double value);
 WK_API wk_tensor *wk_scalar(double value); /* f32, rank 0 */
 WK_API wk_tensor *wk_arange(wk_dtype dtype, double start, double end, double step);
 WK_API wk_tensor *wk_linspace(wk_dtype dtype, double start, double end, int64_t count);
+WK_API wk_tensor *wk_logspace(wk_dtype dtype, double start, double end, int64_t count, double base);
 WK_API wk_tensor *wk_eye(wk_dtype dtype, int64_t n);
 WK_API wk_tensor *wk_from(wk_dtype dtype, wk_shape shape, const void *data); /* a copy */
 WK_API wk_tensor *wk_from_f32(wk_shape shape, const float *data);
@@ -101,7 +102,7 @@ WK_API wk_tensor *wk_from_i64(wk_shape shape, const int64_t *data);
 /* Random numbers come from a counter (Philox 4x32-10) that belongs to the thread:
  * the same seed gives the same tensors, on every device and with any number of
  * threads. */
-WK_API void       wk_seed(uint64_t seed);
+WK_API void wk_seed(uint64_t seed);
 
 typedef struct { /* where the thread's numbers stand: to go on from there another time */
     uint64_t seed, counter;

@@ -154,6 +154,11 @@ typedef union { /* each operation reads one of these */
         int     axis;
         int64_t start, count, step;
     } slice;
+    struct {
+        int     axis;
+        int64_t count; /* of a line; -1: all of it */
+        bool    descending;
+    } order;
     wk_shape shape;
     struct {
         wk_shape axes;

@@ -75,6 +75,11 @@ static wk_tensor *wave(wk_tensor *const *in, void *user)
     (void)user;
     return wk_mul(wk_sin(in[0]), wk_exp(in[0]));
 }
+static wk_tensor *grid(wk_tensor **x, bool xy, int which)
+{
+    wk_tensor *out[2] = { NULL };
+    return wk_meshgrid_of(x, 2, xy, out) ? out[which] : NULL;
+}
 static wk_tensor *checkpoint(wk_tensor *a) { return wk_checkpoint({ a }, wave); }
 
 #define FLOATS(...)   ((float[]){ __VA_ARGS__ })

@@ -39,31 +39,31 @@ quick="make -s CFLAGS=-O0 WERROR=1 ISAS=base"
 $quick -j"$(nproc)" build/tests
 $quick docs > log
 grep -q '`wk_relu_squared(x)` | `torch.relu(x) \*\* 2`' docs/operations.md
-grep -q '`wk_outer(a, b)` | `torch.outer`' docs/operations.md
+grep -q '`wk_products(a, b)` | `torch.outer`' docs/operations.md
 build/tests tests/ops/test_docs tests/ops/test_gradients tests/ops/test_errors tests/ops/test_isas
 code=0
 build/tests the_goldens > log || code=$?
 [ $code = 1 ]
 [ "$(grep -c 'relu_squared\.[0-4] is .*run tests/golden/make_ops.py' log)" = 5 ]
-[ "$(grep -c 'outer\.[01] is .*run tests/golden/make_ops.py' log)" = 2 ]
+[ "$(grep -c 'products\.[01] is .*run tests/golden/make_ops.py' log)" = 2 ]
 
-cat > examples/outer.c <<'END'
+cat > examples/products.c <<'END'
 #include <wick/wick.h>
 int main(void)
 {
     wk_tensor *x = wk_track(wk_arange(WK_F32, -1, 3, 1)), *y = wk_relu_squared(x);
-    wk_print(wk_outer(y, wk_arange(WK_F32, 1, 3, 1)));
-    wk_backward(wk_sum(wk_outer(y, y)));
+    wk_print(wk_products(y, wk_arange(WK_F32, 1, 3, 1)));
+    wk_backward(wk_sum(wk_products(y, y)));
     wk_print(wk_grad(x));
-    wk_outer(x, wk_ones(2, 3));
+    wk_products(x, wk_ones(2, 3));
     return wk_finish();
 }
 END
-$quick build/examples/outer
+$quick build/examples/products
 code=0
-build/examples/outer > out 2> log || code=$?
+build/examples/products > out 2> log || code=$?
 [ $code = 1 ]
-grep -q 'wick: outer: \[4\] f32 and \[2, 3\] f32 must be vectors' log
+grep -q 'wick: products: \[4\] f32 and \[2, 3\] f32 must be vectors' log
 cmp - out <<'END'
 tensor([[0., 0.],
         [0., 0.],
