@@ -65,10 +65,10 @@ struct wk_storage {
     atomic_int  refs;
     atomic_uint version; /* counts changes in place */
     wk_device  *device;
-    size_t      bytes;
-    void       *data; /* an address, or what the device knows memory by */
-    wk_file    *file; /* data lies in this mapping, or else belongs to the device */
-    wk_storage *next; /* while it waits for reuse */
+    size_t      bytes, room; /* in use, and there */
+    void       *data;        /* an address, or what the device knows memory by */
+    wk_file    *file;        /* data lies in this mapping, or else belongs to the device */
+    wk_storage *next;        /* while it waits for reuse */
 };
 
 /* How a backend has rearranged a weight.  Kernels that know it read it as it is. */

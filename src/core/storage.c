@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* storage.c - the memory of tensors, kept for reuse.
  *
- * Sizes are rounded up to one of eight classes per power of two, and a storage that
- * is released waits, memory and all, in a list of its class.  A device works in
- * order, so that memory can be given out again while work on its former contents is
- * still queued.
+ * Sizes are rounded up to one of eight classes per power of two, large ones to one of 64, and
+ * a storage that is released waits, memory and all, in a list of its class, or for a
+ * somewhat smaller one.  A device works in order, so that memory can be given out again while
+ * work on its former contents is still queued.
  *
  * Under AddressSanitizer nothing is kept, so that it sees every use after free. */
 #include "core.h"
@@ -22,7 +22,13 @@
 #define KEEPS 1
 #endif
 
-enum { STEPS = 8, SMALLEST = 64, CLASSES = 8 * 48 };
+enum {
+    SMALLEST = 6, /* a power of two, as are these: 64 bytes */
+    LARGE = 23,
+    STEPS = 8, /* per power of two */
+    LARGE_STEPS = 64,
+    CLASSES = (LARGE - SMALLEST) * STEPS + (48 - LARGE) * LARGE_STEPS + 1
+};
 
 struct wk_cache {
     pthread_mutex_t lock;
@@ -48,20 +54,25 @@ void wk_cache_free(wk_device *d)
 /* The class of a size, and the size that blocks of this class have. */
 static int class_of(size_t bytes, size_t *room)
 {
-    *room = SMALLEST;
-    if (bytes <= SMALLEST)
+    *room = (size_t)1 << SMALLEST;
+    if (bytes <= *room)
         return 0;
     int    power = 63 - __builtin_clzll((unsigned long long)(bytes - 1));
-    size_t low = (size_t)1 << power, step = low / STEPS; /* low < bytes <= 2 low */
+    int    steps = power < LARGE ? STEPS : LARGE_STEPS;
+    size_t low = (size_t)1 << power, step = low / (size_t)steps; /* low < bytes <= 2 low */
     size_t k = (bytes - low + step - 1) / step;
     *room = low + k * step;
-    return (power - 6) * STEPS + (int)k;
+    return power < LARGE ? (power - SMALLEST) * STEPS + (int)k
+                         : (LARGE - SMALLEST) * STEPS + (power - LARGE) * LARGE_STEPS + (int)k;
 }
 
-/* A released storage that fits, or NULL. */
-static wk_storage *take(wk_cache *c, int class)
+/* A released storage of the class, or of a few above if it is a large one; or NULL. */
+static wk_storage *take(wk_cache *c, int class, int above)
 {
+    int last = class > (LARGE - SMALLEST) * STEPS ? class + above : class;
     pthread_mutex_lock(&c->lock);
+    while (class < last && class < CLASSES - 1 && !c->list[class])
+        class ++;
     wk_storage *s = c->list[class];
     if (s)
         c->list[class] = s->next;
@@ -97,7 +108,7 @@ wk_storage *wk_storage_new(wk_device *d, size_t bytes)
         return NULL;
     }
     int class = class_of(bytes, &room);
-    wk_storage *s = take(d->cache, class);
+    wk_storage *s = take(d->cache, class, LARGE_STEPS / 2);
     if (!s) {
         s = wk_alloc(sizeof *s);
         void *memory = s ? alloc_on(d, room) : NULL;
@@ -107,6 +118,7 @@ wk_storage *wk_storage_new(wk_device *d, size_t bytes)
         }
         s->device = d;
         s->data = memory;
+        s->room = room;
     }
     s->refs = 1;
     s->version = 0;
@@ -117,9 +129,7 @@ wk_storage *wk_storage_new(wk_device *d, size_t bytes)
 
 static void destroy(wk_storage *s)
 {
-    size_t room;
-    class_of(s->bytes, &room);
-    s->device->backend->release(s->device, s->data, room);
+    s->device->backend->release(s->device, s->data, s->room);
     wk_free(s);
 }
 
@@ -139,7 +149,7 @@ void wk_storage_release(wk_storage *s)
         destroy(s);
         return;
     }
-    int class = class_of(s->bytes, &room);
+    int class = class_of(s->room, &room);
     pthread_mutex_lock(&d->cache->lock);
     s->next = d->cache->list[class];
     d->cache->list[class] = s;
@@ -151,6 +161,6 @@ void wk_device_trim(wk_device *d)
     if (!d)
         return;
     for (int i = 0; i < CLASSES; i++)
-        for (wk_storage *s; (s = take(d->cache, i));)
+        for (wk_storage *s; (s = take(d->cache, i, 0));)
             destroy(s);
 }

@@ -16,7 +16,7 @@ const wk_kernel wk_cpu_shared[WK_OP_LISTED + 1] = {
     [WK_OP_gather] = { wk_cpu_gather, WK_ALL_OPERANDS, 0 },
     [WK_OP_scatter] = { wk_cpu_scatter, WK_ALL_OPERANDS, 0 },
     [WK_OP_scatter_add] = { wk_cpu_scatter, WK_ALL_OPERANDS, 0 },
-    [WK_OP_index_add] = { wk_cpu_index_add, 0, 0 },
+    [WK_OP_index_add] = { wk_cpu_index_add, 1, 0 },
     [WK_OP_prod] = { portable, WK_ALL_OPERANDS, 0 }, /* f32 would leave its range on the way */
     [WK_OP_randint] = { portable, 0, 0 },
 };

@@ -49,6 +49,13 @@ static void put(wk_tensor *to, int64_t at, const wk_tensor *from, int64_t from_a
     }
 }
 
+/* Zeros that take no memory. */
+static wk_tensor *nothing_like(const wk_tensor *x)
+{
+    wk_tensor *zero = wk_to_device(wk_zeros_of(x->dtype, WK_SCALAR), x->storage->device);
+    return wk_expand_to(zero, x->shape);
+}
+
 /* ---- gather, scatter, scatter_add --------------------------------------- */
 
 /* Offset in t of line number line of the index: all its axes but the one. */
@@ -117,7 +124,7 @@ static bool gather_compute(const wk_call *c) { return by_lines(c, gather_lines);
 
 static void gather_backward(const wk_call *c, wk_tensor *dy, wk_tensor **dx)
 {
-    dx[0] = wk_scatter_add(wk_full_like(c->in[0], 0), c->opt.mode.axis, c->in[1], dy);
+    dx[0] = wk_scatter_add(nothing_like(c->in[0]), c->opt.mode.axis, c->in[1], dy);
 }
 
 const wk_op wk_op_gather = {
@@ -269,7 +276,7 @@ static bool select_compute(const wk_call *c)
 
 static void select_backward(const wk_call *c, wk_tensor *dy, wk_tensor **dx)
 {
-    dx[0] = wk_index_add(wk_full_like(c->in[0], 0), c->opt.mode.axis, c->in[1], dy);
+    dx[0] = wk_index_add(nothing_like(c->in[0]), c->opt.mode.axis, c->in[1], dy);
 }
 
 const wk_op wk_op_index_select = {
@@ -336,6 +343,7 @@ const wk_op wk_op_index_add = {
     .name = "index_add",
     .id = WK_OP_index_add,
     .required = 3,
+    .strided = 1,
     .infer = index_add_infer,
     .compute = index_add_compute,
     .backward = index_add_backward,
@@ -385,7 +393,7 @@ static void embedding_backward(const wk_call *c, wk_tensor *dy, wk_tensor **dx)
 {
     int64_t    n = wk_count(c->in[0]);
     wk_tensor *ids = wk_reshape(c->in[0], n), *rows = wk_reshape(dy, n, wk_dim(dy, -1));
-    dx[1] = wk_index_add(wk_full_like(c->in[1], 0), 0, ids, rows);
+    dx[1] = wk_index_add(nothing_like(c->in[1]), 0, ids, rows);
 }
 
 const wk_op wk_op_embedding = {

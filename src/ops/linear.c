@@ -82,14 +82,22 @@ static wk_tensor *as_rows(wk_tensor *x)
     return wk_rank(x) > 1 ? wk_flatten(x, 0, -2) : wk_unsqueeze(x, 0);
 }
 
+/* A product of a gradient, computed as the layer was: by a weight in bf16 with its grain. */
+static wk_tensor *product(wk_tensor *a, wk_tensor *b, const wk_tensor *w)
+{
+    if (w->dtype != WK_BF16 || wk_rank(a) < 2)
+        return wk_matmul(a, b);
+    return WK_RUN(matmul, WK_IN(a, b), .opt.mode.flag = true);
+}
+
 static void backward(const wk_call *c, wk_tensor *dy, wk_tensor **dx)
 {
     wk_tensor *x = c->in[0], *w = c->in[1];
     wk_tensor *g = as_rows(dy); // [rows, out]
     if (wk_wants_grad(x))
-        dx[0] = wk_matmul(dy, w);
+        dx[0] = product(dy, w, w);
     if (wk_wants_grad(w)) // [out, rows] x [rows, in]
-        dx[1] = wk_matmul(wk_transpose(g, 0, 1), as_rows(x));
+        dx[1] = product(wk_transpose(g, 0, 1), as_rows(x), w);
     if (wk_wants_grad(c->in[2]))
         dx[2] = wk_sum(g, .over = WK_AXES(0));
     if (c->count > 3)

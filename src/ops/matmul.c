@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* matmul.c - [.., m, k] x [.., k, n] -> [.., m, n]
  *
- * The leading dimensions are the batch, and broadcast. */
+ * The leading dimensions are the batch, and broadcast.  With opt.mode.flag factors may be
+ * rounded to bf16, whatever they are. */
 #include "../core/core.h"
 
 static bool infer(wk_call *c)

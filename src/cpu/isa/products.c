@@ -4,8 +4,8 @@
 
 static bool is_plain_float(wk_dtype d) { return d == WK_F32 || d == WK_BF16 || d == WK_F16; }
 
-/* In a layer the weight's dtype decides how products are made, in matmul the wider one;
- * small products are not worth the packs of a matrix unit. */
+/* In a layer the weight's dtype decides how products are made, in matmul the wider one, or the
+ * flag of a layer's gradient; small products are not worth the packs of a matrix unit. */
 static const wk_engine *engine_for(bool bf16, int64_t m, int64_t n)
 {
     const wk_cpu_isa *isa = wk_cpu_current();
@@ -100,7 +100,7 @@ bool WK_ISA(matmul)(const wk_call *c)
         b.g.m *= matrices;
         matrices = 1;
     }
-    b.g.engine = engine_for(c->dtype == WK_BF16, b.g.m, b.g.n);
+    b.g.engine = engine_for(c->dtype == WK_BF16 || c->opt.mode.flag, b.g.m, b.g.n);
     int64_t size = b.g.m * b.g.n * b.g.k;
     if (matrices >= 4 * wk_threads() || size < 64 * 64 * 64)
         wk_parallel(matrices, 64 * 64 * 64 / (size + 1) + 1, multiply_some, &b);
