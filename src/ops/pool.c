@@ -56,7 +56,7 @@ static void spans_of(const wk_options *o, const sizes *s, int64_t at, span out[3
 
 /* ---- Portable kernels ---------------------------------------------------- */
 
-/* Where the largest element is; -1 if the window is empty.  Of NaNs it is the last. */
+/* Where the largest element of a window is; -1 if it is empty.  Of NaNs it is the last. */
 static int64_t largest(const double *x, const sizes *s, const span w[3])
 {
     int64_t best = -1;
@@ -68,6 +68,48 @@ static int64_t largest(const double *x, const sizes *s, const span w[3])
                     best = at;
             }
     return best;
+}
+
+typedef struct {
+    const double *x;
+    double       *best; /* of each window so far ... */
+    int64_t      *at;   /* ... and where it is */
+} maxima;
+
+static void take_larger(void *ctx, int64_t tap, int64_t x, int64_t y, int64_t n, int64_t stride)
+{
+    const maxima *m = ctx;
+    (void)tap;
+    for (int64_t i = 0; i < n; i++, x += stride, y++) {
+        double value = m->x[x];
+        bool   take =
+            m->at[y] < 0 || !(value <= m->best[y] || m->best[y] != m->best[y]) || value != value;
+        m->best[y] = take ? value : m->best[y];
+        m->at[y] = take ? x : m->at[y];
+    }
+}
+
+/* The same of all windows at once, element by element of the kernel. */
+static void find_largest(const wk_options *o, const sizes *s, maxima *m)
+{
+    if (o->window.adaptive) {
+        for (int64_t i = 0; i < s->ny; i++) {
+            span w[3];
+            spans_of(o, s, i, w);
+            m->at[i] = largest(m->x, s, w);
+        }
+        return;
+    }
+    window w = { .x = { s->x[0], s->x[1], s->x[2] }, .y = { s->y[0], s->y[1], s->y[2] } };
+    for (int i = 0; i < 3; i++) {
+        w.k[i] = o->window.size[i];
+        w.stride[i] = o->window.stride[i];
+        w.dilation[i] = o->window.dilation[i];
+        w.before[i] = o->window.before[i];
+    }
+    for (int64_t i = 0; i < s->ny; i++)
+        m->at[i] = -1;
+    window_runs(&w, take_larger, m);
 }
 
 static double sum_of(const double *x, const sizes *s, const span w[3])
@@ -94,8 +136,8 @@ static double divisor_of(const wk_options *o, const span w[3])
                                   : (double)(w[0].count * w[1].count * w[2].count);
 }
 
-/* Images to results: max_pool, max_pool_indices, avg_pool. */
-static void pool_planes(void *ctx, int64_t begin, int64_t end)
+/* Images to their means: avg_pool. */
+static void mean_planes(void *ctx, int64_t begin, int64_t end)
 {
     const wk_call *c = ctx;
     sizes          s = sizes_of(c->in[0]->shape, c->shape);
@@ -105,41 +147,56 @@ static void pool_planes(void *ctx, int64_t begin, int64_t end)
         for (int64_t i = 0; i < s.ny; i++) {
             span w[3];
             spans_of(&c->opt, &s, i, w);
-            int64_t at = c->op->id == WK_OP_avg_pool ? 0 : largest(x, &s, w);
-            if (c->op->id == WK_OP_avg_pool)
-                y[i] = sum_of(x, &s, w) / divisor_of(&c->opt, w);
-            else if (c->op->id == WK_OP_max_pool)
-                y[i] = at < 0 ? -INFINITY : x[at];
-            else
-                y[i] = (double)wk_max_i64(at, 0);
+            y[i] = sum_of(x, &s, w) / divisor_of(&c->opt, w);
         }
         wk_store_f64(c->out, plane * s.ny, y, s.ny, 1);
     }
 }
 
-/* Gradients of results to those of images: max_pool_grad, avg_pool_grad. */
+/* Gradients of these: avg_pool_grad. */
 static void spread_planes(void *ctx, int64_t begin, int64_t end)
 {
-    const wk_call   *c = ctx;
-    bool             mean = c->op->id == WK_OP_avg_pool_grad;
-    const wk_tensor *dy = c->in[mean ? 0 : 1];
-    sizes            s = sizes_of(c->shape, dy->shape);
-    double          *dx = wk_scratch((size_t)(2 * s.nx + s.ny) * sizeof *dx);
-    double          *x = dx + s.nx, *g = x + s.nx;
+    const wk_call *c = ctx;
+    sizes          s = sizes_of(c->shape, c->in[0]->shape);
+    double        *dx = wk_scratch((size_t)(s.nx + s.ny) * sizeof *dx), *g = dx + s.nx;
     for (int64_t plane = begin; dx && plane < end; plane++) {
-        if (!mean)
-            wk_load_f64(x, c->in[0], plane * s.nx, s.nx, 1);
-        wk_load_f64(g, dy, plane * s.ny, s.ny, 1);
+        wk_load_f64(g, c->in[0], plane * s.ny, s.ny, 1);
         memset(dx, 0, (size_t)s.nx * sizeof *dx);
         for (int64_t i = 0; i < s.ny; i++) {
             span w[3];
             spans_of(&c->opt, &s, i, w);
-            int64_t at = mean ? -1 : largest(x, &s, w);
-            if (mean)
-                add_to(dx, &s, w, g[i] / divisor_of(&c->opt, w));
-            else if (at >= 0)
-                dx[at] += g[i];
+            add_to(dx, &s, w, g[i] / divisor_of(&c->opt, w));
         }
+        wk_store_f64(c->out, plane * s.nx, dx, s.nx, 1);
+    }
+}
+
+/* max_pool, max_pool_indices and max_pool_grad: where the largest elements are decides. */
+static void max_planes(void *ctx, int64_t begin, int64_t end)
+{
+    const wk_call *c = ctx;
+    bool           grad = c->op->id == WK_OP_max_pool_grad;
+    sizes          s = sizes_of(c->in[0]->shape, grad ? c->in[1]->shape : c->shape);
+    double        *x = wk_scratch((size_t)(2 * s.nx + 3 * s.ny) * sizeof *x);
+    double        *y = x + s.nx, *dx = y + s.ny;
+    maxima         m = { x, dx + s.nx, (int64_t *)(void *)(dx + s.nx + s.ny) };
+    for (int64_t plane = begin; x && plane < end; plane++) {
+        wk_load_f64(x, c->in[0], plane * s.nx, s.nx, 1);
+        find_largest(&c->opt, &s, &m);
+        if (!grad) {
+            for (int64_t i = 0; i < s.ny; i++)
+                if (c->op->id == WK_OP_max_pool)
+                    y[i] = m.at[i] < 0 ? -INFINITY : x[m.at[i]];
+                else
+                    y[i] = (double)wk_max_i64(m.at[i], 0);
+            wk_store_f64(c->out, plane * s.ny, y, s.ny, 1);
+            continue;
+        }
+        wk_load_f64(y, c->in[1], plane * s.ny, s.ny, 1);
+        memset(dx, 0, (size_t)s.nx * sizeof *dx);
+        for (int64_t i = 0; i < s.ny; i++)
+            if (m.at[i] >= 0)
+                dx[m.at[i]] += y[i];
         wk_store_f64(c->out, plane * s.nx, dx, s.nx, 1);
     }
 }
@@ -151,7 +208,8 @@ static bool by_planes(const wk_call *c, wk_range_fn fn)
     return wk_ok();
 }
 
-static bool pool_compute(const wk_call *c) { return by_planes(c, pool_planes); }
+static bool max_compute(const wk_call *c) { return by_planes(c, max_planes); }
+static bool mean_compute(const wk_call *c) { return by_planes(c, mean_planes); }
 static bool spread_compute(const wk_call *c) { return by_planes(c, spread_planes); }
 
 /* ---- Operations --------------------------------------------------------- */
@@ -197,10 +255,10 @@ static void avg_grad_backward(const wk_call *c, wk_tensor *g, wk_tensor **dx)
         .compute = compute_,                                                                       \
         .backward = backward_,                                                                     \
     };
-POOL(max_pool, 1, 0, pool_compute, max_backward)
-POOL(max_pool_indices, 1, WK_OP_NO_HISTORY, pool_compute, NULL)
-POOL(max_pool_grad, 2, 0, spread_compute, max_grad_backward)
-POOL(avg_pool, 1, 0, pool_compute, avg_backward)
+POOL(max_pool, 1, 0, max_compute, max_backward)
+POOL(max_pool_indices, 1, WK_OP_NO_HISTORY, max_compute, NULL)
+POOL(max_pool_grad, 2, 0, max_compute, max_grad_backward)
+POOL(avg_pool, 1, 0, mean_compute, avg_backward)
 POOL(avg_pool_grad, 1, 0, spread_compute, avg_grad_backward)
 
 /* ---- Public functions --------------------------------------------------- */
