@@ -382,6 +382,55 @@ static void multiply_blocks(void *ctx, int64_t begin, int64_t end)
         e->end();
 }
 
+/* ---- One channel at a time ----------------------------------------------- */
+
+/* Where groups read one channel and make one, there is nothing to share between rows of a
+ * matrix: each result is the sum of its taps, a few vectors of neighbours at a time. */
+static bool is_depthwise(const product *p)
+{
+    return p->c == 1 && p->m == 1 && p->f.dtype == WK_F32 && p->out->dtype == WK_F32 &&
+           p->to[2] == 1;
+}
+
+static void sum_row(const product *p, const float *x, float *y, const float *tap, float bias)
+{
+    enum { AT_ONCE = 4 };
+    int64_t n = p->grid[2], i = 0;
+    for (; i + AT_ONCE * VF <= n; i += AT_ONCE * VF) {
+        vf sum[AT_ONCE] = { vset(bias), vset(bias), vset(bias), vset(bias) };
+        for (int64_t t = 0; t < p->taps; t++)
+            for (int v = 0; v < AT_ONCE; v++)
+                sum[v] = vfma(vset(tap[t]), vload(x + p->offset[t] + i + v * VF), sum[v]);
+        for (int v = 0; v < AT_ONCE; v++)
+            vstore(y + i + v * VF, sum[v]);
+    }
+    for (; i < n; i += VF) {
+        int64_t left = wk_min_i64(VF, n - i);
+        vf      sum = vset(bias);
+        for (int64_t t = 0; t < p->taps; t++)
+            sum = vfma(vset(tap[t]), vload_part(x + p->offset[t] + i, left), sum);
+        vstore_part(y + i, sum, left);
+    }
+}
+
+static void sum_planes(void *ctx, int64_t begin, int64_t end)
+{
+    const product       *p = ctx;
+    int64_t              plane = wk_count(p->out) / wk_dim(p->out, 0) / wk_dim(p->out, 1);
+    const wk_dtype_info *d = &wk_dtypes[p->a.dtype];
+    float               *tap = wk_scratch((size_t)p->taps * sizeof *tap);
+    for (int64_t item = begin; tap && item < end; item++) {
+        int64_t      group = item % p->groups;
+        const float *x = (const float *)(const void *)p->f.data + item * p->f.plane;
+        float       *y = wk_f32(p->out) + item * plane + p->to_first;
+        d->load[WK_AS_F32](tap, wk_mat_at(p->a, group, 0).data, p->taps, p->a.col);
+        for (int64_t i = 0; i < p->grid[0]; i++)
+            for (int64_t j = 0; j < p->grid[1]; j++)
+                sum_row(p, x + i * p->from[0] + j * p->from[1], y + i * p->to[0] + j * p->to[1],
+                        tap, p->bias ? p->bias[group] : 0);
+    }
+}
+
 /* Rows that follow each other without a gap are one. */
 static void join_axes(product *p)
 {
@@ -400,6 +449,10 @@ static bool run_product(product *p)
     join_axes(p);
     p->k = p->c * p->taps;
     p->places = p->grid[0] * p->grid[1] * p->grid[2];
+    if (is_depthwise(p)) {
+        wk_parallel(p->b * p->groups, 16384 / (p->places * p->taps) + 1, sum_planes, p);
+        return wk_ok();
+    }
     p->kc = divide_up(p->k, divide_up(p->k, wk_min_i64(KC, e->kc)));
     p->kc = divide_up(p->kc, e->kr) * e->kr;
     p->down = divide_up(p->m, e->mr);

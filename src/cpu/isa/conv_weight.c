@@ -199,6 +199,59 @@ static bool run_product(product *p)
     return wk_ok();
 }
 
+/* ---- One channel at a time ----------------------------------------------- */
+
+enum { TAPS = 9 }; /* whose sums stay in registers */
+
+/* Add what a row of dy makes of count taps from first on to their sums. */
+static void add_row(const product *p, const float *x, const float *dy, int64_t first, int count,
+                    vf sum[TAPS])
+{
+    for (int64_t i = 0; i < p->width; i += VF) {
+        int64_t left = wk_min_i64(VF, p->width - i);
+        vf      g = left == VF ? vload(dy + i) : vload_part(dy + i, left);
+        for (int t = 0; t < count; t++) {
+            const float *at = x + p->offset[first + t] + i;
+            sum[t] = vfma(g, left == VF ? vload(at) : vload_part(at, left), sum[t]);
+        }
+    }
+}
+
+/* Groups of one channel that make one: each tap's gradient is a sum over all images. */
+static void sum_channels(void *ctx, int64_t begin, int64_t end)
+{
+    const product       *p = ctx;
+    const conv          *v = p->v;
+    const wk_dtype_info *d = &wk_dtypes[v->wt->dtype];
+    for (int64_t group = begin; group < end; group++)
+        for (int64_t first = 0; first < v->nk; first += TAPS) {
+            int   count = (int)wk_min_i64(TAPS, v->nk - first);
+            vf    sum[TAPS];
+            float total[TAPS];
+            for (int t = 0; t < TAPS; t++)
+                sum[t] = vset(0);
+            for (int64_t b = 0; b < v->b; b++) {
+                int64_t      plane = b * v->groups + group;
+                const float *x = (const float *)(const void *)p->f.data + plane * p->f.plane;
+                const float *dy = wk_f32(v->yt) + plane * v->ny;
+                for (int64_t i = 0; i < p->grid[0]; i++)
+                    for (int64_t j = 0; j < p->grid[1]; j++, dy += p->width)
+                        add_row(p, x + i * p->from[0] + j * p->from[1], dy, first, count, sum);
+            }
+            for (int t = 0; t < count; t++)
+                total[t] = vsum(sum[t]);
+            d->store[WK_AS_F32]((char *)wk_at_host(v->wt) +
+                                    (size_t)(group * v->nk + first) * d->size,
+                                total, count, 1);
+        }
+}
+
+static bool is_depthwise(const product *p)
+{
+    const conv *v = p->v;
+    return v->c_of == 1 && v->o_of == 1 && p->f.dtype == WK_F32 && v->yt->dtype == WK_F32;
+}
+
 bool WK_ISA(conv_weight)(const wk_call *c)
 {
     const wk_cpu_isa *isa = wk_cpu_current();
@@ -220,7 +273,11 @@ bool WK_ISA(conv_weight)(const wk_call *c)
             for (int64_t k = 0; k < v.k[2]; k++)
                 p.offset[at++] = conv_offset(&p.f, &v, (int64_t[]){ i, j, k });
     arrange(&p);
-    bool done = run_product(&p);
+    bool done = true;
+    if (is_depthwise(&p))
+        wk_parallel(v.groups, 65536 / (v.b * v.ny * v.nk) + 1, sum_channels, &p);
+    else
+        done = run_product(&p);
     wk_free(p.offset);
     return done;
 }
