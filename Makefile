@@ -104,7 +104,8 @@ $(BUILD)/obj/tests/cpu/amx_%.o: FLAGS += $(FLAGS_avx512) $(FLAGS_bf16)
 $(BUILD)/obj/src/ops/%.o $(BUILD)/obj/src/models/%.o $(BUILD)/obj/src/nn/%.o: SMALL := -Os
 $(BUILD)/obj/src/io/%.o $(BUILD)/obj/src/core/%.o $(BUILD)/obj/apps/%.o: SMALL := -Os
 # These have no other kernels.
-$(patsubst %,$(BUILD)/obj/src/ops/%.o,batch_norm ctc dropout fft matrix order orthogonal pool scan): SMALL := -O3
+LOOPS := batch_norm ctc dropout fft matrix order orthogonal pool scan
+$(LOOPS:%=$(BUILD)/obj/src/ops/%.o): SMALL := -O3
 COLD := base/error base/file base/json_write base/special base/talk cpu/x86/amx_pack \
         text/decoders text/model text/normalizers text/post text/regex text/regex_translate \
         text/steps text/train_bpe text/tokenizer text/vocab

@@ -50,7 +50,7 @@ static wk_tensor *cached(wk_model *m, wk_tensor *ids)
 static void compare(const char *folder, wk_dtype dtype, bool train)
 {
     /* in bf16 what rounding costs peft */
-    double bound = dtype == WK_F32 ? 1e-5 : 1.2 * wk_item(golden(folder, "rounded"));
+    double     bound = dtype == WK_F32 ? 1e-5 : 1.2 * wk_item(golden(folder, "rounded"));
     wk_model  *m = wk_model_open(base, .dtype = dtype, .train = train);
     wk_tensor *ids = golden(folder, "ids"), *want = golden(folder, "logits");
     wk_tensor *plain = wk_model_logits(m, ids);

@@ -80,7 +80,8 @@ tune="$wick finetune $work/whole $work/chat.jsonl --ctx 32 --steps 3 --held-out 
 $tune -o "$work/adapter" --lora 4 --json > "$work/steps"
 [ "$(grep -c '"loss": ' "$work/steps")" = 3 ] || fail "steps"
 [ -e "$work/adapter/adapter_config.json" ] || fail "no adapter"
-$wick run "$work/whole" "One" --adapter "$work/adapter" -n 5 --temperature 0 -q < /dev/null > "$work/a"
+$wick run "$work/whole" "One" --adapter "$work/adapter" -n 5 --temperature 0 -q \
+    < /dev/null > "$work/a"
 $tune -o "$work/merged" --lora 4 --merge
 $wick run "$work/merged" "One" -n 5 --temperature 0 -q < /dev/null > "$work/b"
 cmp "$work/a" "$work/b"
