@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { BATCH = 16, CONTEXT = 64, STEPS = 200, TEXT = 100000 };
 
@@ -112,7 +113,8 @@ int main(void)
     printf("a character costs %s half a nat\n", cost < 0.5 ? "less than" : "more than");
     if (m)
         tell(m, "One day, Anna", story, sizeof story);
-    fprintf(stderr, "%s\n", story);
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "%s\n", story);
     printf("%s\n", strstr(story, ". She saw a ") ? "Anna is she" : "what is Anna?");
     wk_model_free(m);
     return wk_finish();

@@ -43,7 +43,7 @@ code 2 $wick run "$model" -n
 says 'needs a value' stderr
 code 2 $wick run "$model" -n many
 code 2 $wick logits
-for verb in run logits tokenize detokenize inspect bench doctor completion help; do
+for verb in run train finetune tokenizer logits tokenize detokenize inspect bench doctor completion help; do
     code 0 $wick help $verb
     says 'Examples:' stdout
     code 0 $wick $verb --help
@@ -59,7 +59,10 @@ code 2 $wick completion tcsh
 code 1 $wick run "$temporary/nothing" hello
 says "nothing: no such folder" stderr
 silent stdout
-code 1 $wick run
+code 0 $wick run -n 5 # the model that comes with wick
+says '[A-Za-z]' stdout
+cp "$build/wick" "$temporary/alone" # and where that is not
+code 1 $run "$temporary/alone" run
 says 'no model is given' stderr
 code 1 $wick inspect "$model/config.json"
 says 'config.json' stderr

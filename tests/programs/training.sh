@@ -66,7 +66,7 @@ cmp "$work/whole/log.jsonl" "$work/pieces/log.jsonl"
 # Ctrl-C saves.
 $wick train "$work/text.txt" -o "$work/stopped" --layers 1 --width 64 --vocab 300 --ctx 64 \
     --steps 100000 -q 2> "$work/talk" &
-sleep 1
+while [ ! -e "$work/stopped/tokens.bin" ]; do sleep 0.1; done
 kill -INT $!
 code=0
 wait $! || code=$?
