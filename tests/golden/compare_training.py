@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Models and adapters that wick trains, opened by transformers and peft: the same tokens, the
-same logits.  (AutoTokenizer would take Qwen2's own class for a qwen2, whatever tokenizer_config.json
-says, and with it another splitter.)
+"""Models and adapters that wick trains, opened by transformers and peft: the same tokens and
+logits.  (AutoTokenizer would take Qwen2's own class for a qwen2, whatever the file says, and
+with it another splitter.)
 
     python3 tests/golden/compare_training.py build/wick     (needs torch, transformers, peft)
 """
@@ -50,7 +50,7 @@ with tempfile.TemporaryDirectory() as work:
     with open(f"{work}/text.txt", "w", encoding="utf-8") as f:
         for i in range(200):
             f.write(f"One day, number {i} met number {i + 7}. They were friends.\n")
-    shape = ["--layers", "2", "--width", "64", "--vocab", str(VOCAB), "--ctx", "64", "--steps", "30"]
+    shape = "--layers 2 --width 64 --ctx 64 --steps 30 --vocab".split() + [str(VOCAB)]
     for kind in ("llama", "mistral", "qwen2", "qwen3"):
         base = f"{work}/{kind}"
         wick("train", f"{work}/text.txt", "-o", base, "--type", kind, *shape, "-q")
@@ -58,7 +58,7 @@ with tempfile.TemporaryDirectory() as work:
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
             tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
             good &= compare(folder[len(work) + 1 :], model, tokenizer, folder, folder)
-        tune = ["finetune", base, f"{work}/text.txt", "--lora", "4", "--lr", "1e-2", "--steps", "20"]
+        tune = ["finetune", base, f"{work}/text.txt"] + "--lora 4 --lr 1e-2 --steps 20".split()
         wick(*tune, "--ctx", "64", "-o", f"{work}/a-{kind}", "-q")
         wick(*tune, "--ctx", "64", "-o", f"{work}/m-{kind}", "--merge", "-q")
         model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
