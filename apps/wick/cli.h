@@ -9,7 +9,7 @@
 #include <wick/wick.h>
 
 enum { DONE = 0, FAILED = 1, USAGE = 2, INTERRUPTED = 130 };
-enum { MOST_STOPS = 16, MOST_PLACES = 4096 };
+enum { MOST_STOPS = 16, MOST_PLACES = 4096, MOST_OPTIONS = 128 };
 
 typedef struct { /* what the options say; zero is the default */
     int64_t     max_tokens, context, threads, top, prompt_length, repeats, top_k;
@@ -23,9 +23,9 @@ typedef struct { /* what the options say; zero is the default */
     const char *targets, *adapter;
     const char *tokens, *device, *dtype, *synthetic;
     const char *stop[MOST_STOPS + 1], *special[MOST_STOPS + 1];
-    bool     echo, ids, all, pieces, no_special, keep_special, json, quiet, verbose, lenient, help;
-    bool     resume, merge, untied;
-    uint64_t given;                 /* a bit for each option of the table */
+    bool echo, ids, all, pieces, no_special, keep_special, json, quiet, verbose, lenient, help;
+    bool resume, merge, untied;
+    bool given[MOST_OPTIONS];       /* by its place in the table */
     const char *place[MOST_PLACES]; /* what is not an option */
     int         places;
 } settings;

@@ -14,12 +14,13 @@ const option options[] = {
 #include "options.def"
 };
 const int option_count = sizeof options / sizeof options[0];
+_Static_assert(sizeof options / sizeof options[0] <= MOST_OPTIONS, "settings.given is too short");
 
 bool given(const settings *s, const char *name)
 {
     for (int i = 0; i < option_count; i++)
         if (!strcmp(options[i].name, name))
-            return s->given >> i & 1;
+            return s->given[i];
     return false;
 }
 
@@ -71,7 +72,7 @@ static bool store(const option *o, const char *text, settings *s)
         list[n] = text;
     } break;
     }
-    s->given |= 1ull << (o - options);
+    s->given[o - options] = true;
     return errno == 0 && *end == '\0' && (o->kind == FLAG || *text || o->kind == TEXT);
 }
 

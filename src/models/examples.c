@@ -114,6 +114,8 @@ static bool read_line(wk_examples *e, wk_json *j, line *l)
 /* A row is as long as it may be; one with nothing to learn in it is left out. */
 static bool end_row(wk_examples *e, size_t begin)
 {
+    if (!wk_ok()) /* not every token of it may be marked */
+        return false;
     size_t most = begin + (size_t)e->context + 1;
     e->ids.count = e->ids.count < most ? e->ids.count : most;
     bool any = false;
