@@ -96,8 +96,8 @@ OPTIMISERS = {
     "rmsprop_centered": lambda p: O.RMSprop(p, lr=0.005, centered=True, momentum=0.6, alpha=0.9),
     "adagrad": lambda p: O.Adagrad(p, lr=0.05, lr_decay=0.01, weight_decay=0.03),
     "adadelta": lambda p: O.Adadelta(p, lr=1.0, weight_decay=0.03),
-    "adafactor": lambda p: O.Adafactor(p, lr=0.05, weight_decay=0.03),
-    "adafactor_small": lambda p: O.Adafactor(p, lr=0.1, beta2_decay=-0.6, eps=(1e-4, 0.05), d=1.5),
+    "adafactor": lambda p: O.Adafactor(p, lr=0.02, weight_decay=0.03),
+    "adafactor_small": lambda p: O.Adafactor(p, lr=0.02, beta2_decay=-0.6, eps=(1e-4, 0.05), d=1.5),
     "muon": lambda p: Muon(p, lr=0.02),
     "muon_rms": lambda p: Muon(
         p, lr=0.02, weight_decay=0.05, momentum=0.8, adjust_lr_fn="match_rms_adamw"

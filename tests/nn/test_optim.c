@@ -96,8 +96,8 @@ TEST(losses_follow_pytorch)
            .alpha = 0.9);
     FOLLOW("adagrad", adagrad, .lr = 0.05, .lr_decay = 0.01, .decay = 0.03);
     FOLLOW("adadelta", adadelta, .lr = 1.0, .decay = 0.03);
-    FOLLOW("adafactor", adafactor, .lr = 0.05, .decay = 0.03);
-    FOLLOW("adafactor_small", adafactor, .lr = 0.1, .beta2_decay = -0.6, .eps = 1e-4, .eps2 = 0.05,
+    FOLLOW("adafactor", adafactor, .lr = 0.02, .decay = 0.03);
+    FOLLOW("adafactor_small", adafactor, .lr = 0.02, .beta2_decay = -0.6, .eps = 1e-4, .eps2 = 0.05,
            .threshold = 1.5);
     for (int rms = 0; rms < 2; rms++) { /* b.weight is named as one for adamw */
         classifier c = begin(WK_F32);
