@@ -205,6 +205,14 @@ static inline __attribute__((always_inline)) void vtranspose(vf r[VF])
 #endif
 }
 
+/* a[0] b[0] a[1] b[1] ...: the first VF of them, and the rest. */
+#define VZIP(l, s) ((l) % 2 * VF + (l) / 2 + (s))
+static inline vf vzip_low(vf a, vf b) { return __builtin_shufflevector(a, b, VLANES(VZIP, 0)); }
+static inline vf vzip_high(vf a, vf b)
+{
+    return __builtin_shufflevector(a, b, VLANES(VZIP, VF / 2));
+}
+
 /* ---- Halves ------------------------------------------------------------- */
 
 /* To and from 32 bits; convertvector makes the same in more steps. */

@@ -9,7 +9,7 @@
 
 #include "../simd.h"
 
-enum { MOST_NR = 64, PANELS = 4, KC = 512, ALIGN = 64 };
+enum { MOST_NR = CONV_MOST_NR, PANELS = 4, KC = 512, ALIGN = 64 };
 
 static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static size_t  aligned(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
@@ -146,15 +146,14 @@ int64_t conv_offset(const field *f, const conv *v, const int64_t k[3])
 typedef struct {
     const wk_engine *e;
     field            f;
-    int64_t          b, groups, m, c;  /* images, groups; rows of weights, channels read */
-    int64_t          taps, *offset;    /* elements of the kernel: where they lie in the field */
-    int64_t          grid[3], from[2]; /* places; from one to the next along the first two axes */
-    int64_t          to[3], to_first;  /* the same in the result */
+    int64_t          b, groups, m, c; /* images, groups; rows of weights, channels read */
+    int64_t          taps, *offset;   /* elements of the kernel: where they lie in the field */
+    conv_places      at;
     wk_tensor       *out;
     const float     *bias;
     wk_mat           a; /* [groups m, c taps] */
 
-    int64_t k, kc, places, panels, blocks, down; /* panels of places, PANELS a block; of rows */
+    int64_t k, kc, panels, blocks, down; /* panels of places, PANELS a block; of rows */
     size_t  a_panel, b_panel, room, sums;
     char   *packed;
 } product;
@@ -173,23 +172,17 @@ static void pack_panels(void *ctx, int64_t begin, int64_t end)
     }
 }
 
-typedef struct { /* places side by side in the field and in the result */
-    int     lane, count;
-    int64_t from, to;
-} run;
-
-static int runs_of(const product *p, int64_t j, int cols, run *runs)
+int conv_runs(const conv_places *p, int64_t j, int cols, conv_run runs[CONV_MOST_NR])
 {
     int n = 0;
     for (int lane = 0, count; lane < cols; lane += count, j += count) {
-        int64_t image = j / p->places, at = j % p->places, w = at % p->grid[2];
+        int64_t image = j / p->count, at = j % p->count, w = at % p->grid[2];
         int64_t h = at / p->grid[2] % p->grid[1], d = at / p->grid[2] / p->grid[1];
         count = (int)wk_min_i64(p->grid[2] - w, cols - lane);
-        int64_t source = image * p->groups * p->c * p->f.plane;
-        int64_t result =
-            image * p->groups * p->m * (wk_count(p->out) / wk_dim(p->out, 0) / wk_dim(p->out, 1));
-        runs[n++] = (run){ lane, count, source + d * p->from[0] + h * p->from[1] + w,
-                           result + p->to_first + d * p->to[0] + h * p->to[1] + w * p->to[2] };
+        runs[n++] =
+            (conv_run){ lane, count, image * p->image_from + d * p->from[0] + h * p->from[1] + w,
+                        image * p->image_to + p->to_first + d * p->to[0] + h * p->to[1] +
+                            w * p->to[2] };
     }
     return n;
 }
@@ -205,7 +198,7 @@ typedef struct {
     int64_t  from; /* where lane 0 would be */
 } part;
 
-static int parts_of(const run *runs, int n, int lanes, part *parts)
+static int parts_of(const conv_run *runs, int n, int lanes, part *parts)
 {
     int count = 0;
     for (int i = 0; i < n; i++)
@@ -242,8 +235,8 @@ static int parts_of(const run *runs, int n, int lanes, part *parts)
 LOAD(gather32, uint32_t, LOAD32, _mm512_storeu_si512)
 LOAD(gather16, uint16_t, _mm512_mask_loadu_epi16, _mm512_storeu_si512)
 
-static void gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
-                   const run *runs, int n)
+void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
+                 const conv_run *runs, int n)
 {
     part parts[2 * MOST_NR];
     bool wide = f->dtype == WK_F32;
@@ -254,8 +247,8 @@ static void gather(const field *f, void *to, int width, const int64_t *row, int6
         gather16(to, width, (const uint16_t *)(const void *)f->data, row, k, parts, count);
 }
 #else
-static void gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
-                   const run *runs, int n)
+void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
+                 const conv_run *runs, int n)
 {
     size_t size = wk_dtypes[f->dtype].size;
     int    used = runs[n - 1].lane + runs[n - 1].count;
@@ -271,8 +264,8 @@ static void gather(const field *f, void *to, int width, const int64_t *row, int6
 
 /* ---- Results ------------------------------------------------------------ */
 
-static void finish(const product *p, int64_t group, int64_t i, int rows, const run *runs, int n,
-                   const float *sums)
+static void finish(const product *p, int64_t group, int64_t i, int rows, const conv_run *runs,
+                   int n, const float *sums)
 {
     int64_t              plane = wk_count(p->out) / wk_dim(p->out, 0) / wk_dim(p->out, 1);
     const wk_dtype_info *d = &wk_dtypes[p->out->dtype];
@@ -285,8 +278,8 @@ static void finish(const product *p, int64_t group, int64_t i, int rows, const r
         for (int s = 0; s < n; s++) {
             char *to =
                 (char *)wk_at_host(p->out) + (size_t)(channel * plane + runs[s].to) * d->size;
-            if (p->out->dtype != WK_F32 || p->to[2] != 1) {
-                d->store[WK_AS_F32](to, row + runs[s].lane, runs[s].count, p->to[2]);
+            if (p->out->dtype != WK_F32 || p->at.to[2] != 1) {
+                d->store[WK_AS_F32](to, row + runs[s].lane, runs[s].count, p->at.to[2]);
                 continue;
             }
             for (int l = 0; l < runs[s].count; l += VF) {
@@ -303,7 +296,7 @@ static void finish(const product *p, int64_t group, int64_t i, int rows, const r
 typedef struct { /* a block of places, of one group */
     int64_t  group, j, cols[PANELS];
     int      panels, n[PANELS];
-    run      runs[PANELS][MOST_NR];
+    conv_run runs[PANELS][MOST_NR];
     int64_t *row; /* of a part of k: where it begins in the field */
     char    *room, *b;
     float   *sums;
@@ -320,7 +313,7 @@ static void gather_block(const product *p, const block *w, int64_t at, int64_t k
         char  *panel = w->b + (size_t)j * p->b_panel;
         bool   direct = e == &WK_ISA(engine) && p->f.dtype == WK_F32;
         wk_mat x = { w->room, p->f.dtype, 1, e->nr };
-        gather(&p->f, direct ? panel : w->room, e->nr, w->row, k, w->runs[j], w->n[j]);
+        conv_gather(&p->f, direct ? panel : w->room, e->nr, w->row, k, w->runs[j], w->n[j]);
         if (!direct)
             e->pack_b(panel, &x, w->cols[j], k);
     }
@@ -373,8 +366,8 @@ static void multiply_blocks(void *ctx, int64_t begin, int64_t end)
         int64_t to = (item % p->blocks + 1) * p->panels / p->blocks;
         for (int64_t panel = from; panel < to; panel++, w.panels++) {
             int64_t j = panel * e->nr;
-            w.cols[w.panels] = wk_min_i64(e->nr, p->b * p->places - j);
-            w.n[w.panels] = runs_of(p, j, (int)w.cols[w.panels], w.runs[w.panels]);
+            w.cols[w.panels] = wk_min_i64(e->nr, p->b * p->at.count - j);
+            w.n[w.panels] = conv_runs(&p->at, j, (int)w.cols[w.panels], w.runs[w.panels]);
         }
         multiply_block(p, &w);
     }
@@ -389,13 +382,13 @@ static void multiply_blocks(void *ctx, int64_t begin, int64_t end)
 static bool is_depthwise(const product *p)
 {
     return p->c == 1 && p->m == 1 && p->f.dtype == WK_F32 && p->out->dtype == WK_F32 &&
-           p->to[2] == 1;
+           p->at.to[2] == 1;
 }
 
 static void sum_row(const product *p, const float *x, float *y, const float *tap, float bias)
 {
     enum { AT_ONCE = 4 };
-    int64_t n = p->grid[2], i = 0;
+    int64_t n = p->at.grid[2], i = 0;
     for (; i + AT_ONCE * VF <= n; i += AT_ONCE * VF) {
         vf sum[AT_ONCE] = { vset(bias), vset(bias), vset(bias), vset(bias) };
         for (int64_t t = 0; t < p->taps; t++)
@@ -422,17 +415,17 @@ static void sum_planes(void *ctx, int64_t begin, int64_t end)
     for (int64_t item = begin; tap && item < end; item++) {
         int64_t      group = item % p->groups;
         const float *x = (const float *)(const void *)p->f.data + item * p->f.plane;
-        float       *y = wk_f32(p->out) + item * plane + p->to_first;
+        float       *y = wk_f32(p->out) + item * plane + p->at.to_first;
         d->load[WK_AS_F32](tap, wk_mat_at(p->a, group, 0).data, p->taps, p->a.col);
-        for (int64_t i = 0; i < p->grid[0]; i++)
-            for (int64_t j = 0; j < p->grid[1]; j++)
-                sum_row(p, x + i * p->from[0] + j * p->from[1], y + i * p->to[0] + j * p->to[1],
-                        tap, p->bias ? p->bias[group] : 0);
+        for (int64_t i = 0; i < p->at.grid[0]; i++)
+            for (int64_t j = 0; j < p->at.grid[1]; j++)
+                sum_row(p, x + i * p->at.from[0] + j * p->at.from[1],
+                        y + i * p->at.to[0] + j * p->at.to[1], tap, p->bias ? p->bias[group] : 0);
     }
 }
 
 /* Rows that follow each other without a gap are one. */
-static void join_axes(product *p)
+static void join_axes(conv_places *p)
 {
     for (int i = 1; i >= 0; i--)
         if (p->grid[i] == 1 ||
@@ -446,17 +439,19 @@ static void join_axes(product *p)
 static bool run_product(product *p)
 {
     const wk_engine *e = p->e;
-    join_axes(p);
+    join_axes(&p->at);
     p->k = p->c * p->taps;
-    p->places = p->grid[0] * p->grid[1] * p->grid[2];
+    p->at.count = p->at.grid[0] * p->at.grid[1] * p->at.grid[2];
+    p->at.image_from = p->groups * p->c * p->f.plane;
+    p->at.image_to = wk_count(p->out) / wk_dim(p->out, 0);
     if (is_depthwise(p)) {
-        wk_parallel(p->b * p->groups, 16384 / (p->places * p->taps) + 1, sum_planes, p);
+        wk_parallel(p->b * p->groups, 16384 / (p->at.count * p->taps) + 1, sum_planes, p);
         return wk_ok();
     }
     p->kc = divide_up(p->k, divide_up(p->k, wk_min_i64(KC, e->kc)));
     p->kc = divide_up(p->kc, e->kr) * e->kr;
     p->down = divide_up(p->m, e->mr);
-    p->panels = divide_up(p->b * p->places, e->nr);
+    p->panels = divide_up(p->b * p->at.count, e->nr);
     p->blocks = divide_up(p->panels, PANELS);
     if (p->blocks * p->groups < 4 * wk_threads())
         p->blocks = wk_min_i64(p->panels, divide_up(4 * wk_threads(), p->groups));
@@ -500,12 +495,16 @@ static bool read_bias(const wk_tensor *bias, const float **out)
 bool WK_ISA(conv)(const wk_call *c)
 {
     conv    v;
-    product p = { .out = c->out, .to_first = 0 };
+    product p = { .out = c->out, .at = { .to_first = 0 } };
     if (!conv_read(&v, c))
         return false;
+    if (!read_bias(c->in[2], &p.bias))
+        return false;
+    if (conv_winograd(&v, c, p.bias) || !wk_ok())
+        return wk_ok();
     p.e = engine_for(v.wt->dtype == WK_BF16, v.o_of, v.b * v.ny);
     p.offset = wk_alloc_array((size_t)v.nk, sizeof *p.offset);
-    if (!p.offset || !read_bias(c->in[2], &p.bias) || !conv_field_of_x(&p.f, &v)) {
+    if (!p.offset || !conv_field_of_x(&p.f, &v)) {
         wk_free(p.offset);
         return false;
     }
@@ -517,12 +516,12 @@ bool WK_ISA(conv)(const wk_call *c)
     p.groups = v.groups;
     p.m = v.o_of;
     p.c = v.c_of;
-    memcpy(p.grid, v.y, sizeof p.grid);
-    p.from[0] = field_at(&p.f, v.stride[0], 0, 0);
-    p.from[1] = field_at(&p.f, 0, v.stride[1], 0);
-    p.to[0] = v.y[1] * v.y[2];
-    p.to[1] = v.y[2];
-    p.to[2] = 1;
+    memcpy(p.at.grid, v.y, sizeof p.at.grid);
+    p.at.from[0] = field_at(&p.f, v.stride[0], 0, 0);
+    p.at.from[1] = field_at(&p.f, 0, v.stride[1], 0);
+    p.at.to[0] = v.y[1] * v.y[2];
+    p.at.to[1] = v.y[2];
+    p.at.to[2] = 1;
     p.a = (wk_mat){ wk_at_host(v.wt), v.wt->dtype, v.c_of * v.nk, 1 };
     bool done = run_product(&p);
     wk_free(p.offset);
@@ -630,13 +629,13 @@ static bool run_phase(product *p, const conv *v, const int64_t r[3], int64_t *wh
     weights w = { v, which, p->taps, wk_at_host(room) };
     wk_parallel(v->groups * divide_up(v->c_of, CHANNELS), 4096 / columns + 1, turn_weights, &w);
     for (int x = 0; x < 3; x++)
-        p->grid[x] = divide_up(v->x[x] - r[x], v->stride[x]);
-    p->from[0] = field_at(&p->f, 1, 0, 0);
-    p->from[1] = field_at(&p->f, 0, 1, 0);
-    p->to[0] = v->stride[0] * v->x[1] * v->x[2];
-    p->to[1] = v->stride[1] * v->x[2];
-    p->to[2] = v->stride[2];
-    p->to_first = (r[0] * v->x[1] + r[1]) * v->x[2] + r[2];
+        p->at.grid[x] = divide_up(v->x[x] - r[x], v->stride[x]);
+    p->at.from[0] = field_at(&p->f, 1, 0, 0);
+    p->at.from[1] = field_at(&p->f, 0, 1, 0);
+    p->at.to[0] = v->stride[0] * v->x[1] * v->x[2];
+    p->at.to[1] = v->stride[1] * v->x[2];
+    p->at.to[2] = v->stride[2];
+    p->at.to_first = (r[0] * v->x[1] + r[1]) * v->x[2] + r[2];
     p->a = (wk_mat){ w.to, v->wt->dtype, columns, 1 };
     return run_product(p);
 }
@@ -661,13 +660,17 @@ bool WK_ISA(conv_transpose)(const wk_call *c)
     product p = { .out = c->out };
     if (!conv_read(&v, c))
         return false;
+    if (!read_bias(c->in[2], &p.bias))
+        return false;
+    if (conv_winograd(&v, c, p.bias) || !wk_ok())
+        return wk_ok();
     p.e = engine_for(v.wt->dtype == WK_BF16, v.c_of, v.b * v.nx);
     p.b = v.b;
     p.groups = v.groups;
     p.m = v.c_of;
     p.c = v.o_of;
     p.offset = wk_alloc_array((size_t)v.nk * 2, sizeof *p.offset);
-    if (!p.offset || !read_bias(c->in[2], &p.bias) || !field_of_y(&p.f, &v, &all)) {
+    if (!p.offset || !field_of_y(&p.f, &v, &all)) {
         wk_free(p.offset);
         return false;
     }

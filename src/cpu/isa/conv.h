@@ -10,10 +10,14 @@
 #include "matrix.h"
 
 /* Names that carry the instruction set. */
-#define conv_read       WK_ISA(conv_read)
-#define conv_field      WK_ISA(conv_field)
-#define conv_field_of_x WK_ISA(conv_field_of_x)
-#define conv_offset     WK_ISA(conv_offset)
+#define conv_read            WK_ISA(conv_read)
+#define conv_field           WK_ISA(conv_field)
+#define conv_field_of_x      WK_ISA(conv_field_of_x)
+#define conv_offset          WK_ISA(conv_offset)
+#define conv_runs            WK_ISA(conv_runs)
+#define conv_gather          WK_ISA(conv_gather)
+#define conv_winograd        WK_ISA(conv_winograd)
+#define conv_winograd_weight WK_ISA(conv_winograd_weight)
 
 typedef struct { /* a call of conv, conv_transpose or conv_weight; see ops/conv.c */
     const wk_tensor *xt, *wt, *yt;
@@ -44,5 +48,33 @@ static inline int64_t field_at(const field *f, int64_t i, int64_t j, int64_t k)
     int64_t width = (f->size[2] + f->split - 1) / f->split;
     return ((i * f->size[1] + j) * f->split + k % f->split) * width + k / f->split;
 }
+
+/* ---- Places -------------------------------------------------------------- */
+
+enum { CONV_MOST_NR = 64 };
+
+/* The windows of all images: how far apart they begin in the field, and their results. */
+typedef struct {
+    int64_t grid[3], count; /* of an image */
+    int64_t from[2];        /* along the first two axes; along the last it is 1 */
+    int64_t to[3], to_first;
+    int64_t image_from, image_to; /* from one image to the next */
+} conv_places;
+
+typedef struct { /* places side by side in the field and in the result */
+    int     lane, count;
+    int64_t from, to;
+} conv_run;
+
+/* The places j .. j + cols, as runs of lanes; how many. */
+int conv_runs(const conv_places *p, int64_t j, int cols, conv_run runs[CONV_MOST_NR]);
+
+/* k rows of width elements, in the field's dtype: row i begins row[i] behind each run. */
+void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
+                 const conv_run *runs, int n);
+
+/* conv, or conv_transpose, with Winograd's products; false: not for this one. */
+bool conv_winograd(const conv *v, const wk_call *c, const float *bias);
+bool conv_winograd_weight(const conv *v, const wk_call *c);
 
 #endif

@@ -259,6 +259,10 @@ bool WK_ISA(conv_weight)(const wk_call *c)
     product           p = { .v = &v };
     if (!conv_read(&v, c))
         return false;
+    if (conv_winograd_weight(&v, c))
+        return true;
+    if (!wk_ok())
+        return false;
     p.e = v.xt->dtype == WK_BF16 && v.yt->dtype == WK_BF16 && isa->bf16 ? isa->bf16 : isa->f32;
     if (v.o_of < p.e->least || v.c_of * v.nk < p.e->least || p.e->nr > MOST_NR)
         p.e = &WK_ISA(engine);
