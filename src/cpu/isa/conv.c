@@ -27,6 +27,29 @@ static void sizes_of(const wk_tensor *x, int64_t n[3], int64_t *count)
 
 static bool is_plain_float(wk_dtype d) { return d == WK_F32 || d == WK_BF16 || d == WK_F16; }
 
+/* Every element that a 1 x 1 kernel with a stride reads, as a tensor of its own. */
+static bool subsample(conv *v)
+{
+    wk_tensor *all = wk_pool(wk_tensor_view(v->xt)), *some;
+    int        rank = v->xt->shape.rank;
+    if (!all)
+        return false;
+    for (int i = 3; i > 5 - rank; i--) {
+        int axis = rank - 4 + i;
+        all->shape.dim[axis] = v->y[i - 1];
+        all->stride[axis] *= v->stride[i - 1];
+    }
+    if (!(some = wk_pool(wk_tensor_new(wk_cpu_device(), v->xt->dtype, all->shape))) ||
+        !wk_copy_host(some, all))
+        return false;
+    v->xt = some;
+    v->nx = v->ny;
+    memcpy(v->x, v->y, sizeof v->x);
+    for (int i = 0; i < 3; i++)
+        v->stride[i] = 1;
+    return true;
+}
+
 bool conv_read(conv *v, const wk_call *c)
 {
     int id = c->op->id;
@@ -43,8 +66,13 @@ bool conv_read(conv *v, const wk_call *c)
     v->groups = c->opt.window.groups;
     v->c_of = wk_dim(v->wt, 1);
     v->o_of = wk_dim(v->wt, 0) / v->groups;
-    return is_plain_float(v->xt->dtype) && is_plain_float(v->wt->dtype) &&
-           is_plain_float(v->yt->dtype) && v->nx && v->ny && v->b && v->c_of && v->o_of;
+    bool fits = is_plain_float(v->xt->dtype) && is_plain_float(v->wt->dtype) &&
+                is_plain_float(v->yt->dtype) && v->nx && v->ny && v->b && v->c_of && v->o_of;
+    bool skips = id != WK_OP_conv_transpose && v->nk == 1;
+    for (int i = 0; i < 3; i++)
+        skips &= v->before[i] == 0 && (v->y[i] - 1) * v->stride[i] < v->x[i];
+    skips &= v->stride[0] * v->stride[1] * v->stride[2] > 1;
+    return fits && (!skips || subsample(v));
 }
 
 /* ---- Fields ------------------------------------------------------------- */
@@ -189,7 +217,18 @@ int conv_runs(const conv_places *p, int64_t j, int cols, conv_run runs[CONV_MOST
 
 /* ---- Gathering ---------------------------------------------------------- */
 
-/* Rows at .. at + k of the windows, width elements each, in the field's dtype. */
+/* k rows of one run that is as wide as a panel. */
+static void gather_whole(const field *f, char *to, int width, const int64_t *row, int64_t k,
+                         int64_t from)
+{
+    size_t size = wk_dtypes[f->dtype].size, bytes = (size_t)width * size;
+    for (int64_t i = 0; i < k; i++, to += bytes) {
+        const char *at = f->data + (size_t)(row[i] + from) * size;
+        for (size_t b = 0; b < bytes; b += VBYTES)
+            memcpy(to + b, at + b, VBYTES);
+    }
+}
+
 #if defined __AVX512F__
 typedef struct {
     int      vector;
@@ -238,6 +277,10 @@ LOAD(gather16, uint16_t, _mm512_mask_loadu_epi16, _mm512_storeu_si512)
 void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
                  const conv_run *runs, int n)
 {
+    if (n == 1 && runs[0].count == width) {
+        gather_whole(f, to, width, row, k, runs[0].from);
+        return;
+    }
     part parts[2 * MOST_NR];
     bool wide = f->dtype == WK_F32;
     int  count = parts_of(runs, n, wide ? 16 : 32, parts);
@@ -250,6 +293,10 @@ void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_
 void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
                  const conv_run *runs, int n)
 {
+    if (n == 1 && runs[0].count == width) {
+        gather_whole(f, to, width, row, k, runs[0].from);
+        return;
+    }
     size_t size = wk_dtypes[f->dtype].size;
     int    used = runs[n - 1].lane + runs[n - 1].count;
     for (int64_t i = 0; i < k; i++) {
@@ -648,8 +695,12 @@ static void fill_planes(void *ctx, int64_t begin, int64_t end)
     for (int64_t i = begin; i < end; i++) {
         char *to = (char *)wk_at_host(p->out) + (size_t)(i * plane) * d->size;
         float value = p->bias ? p->bias[i % channels] : 0;
-        for (int64_t k = 0; k < plane; k++)
-            d->store[WK_AS_F32](to + (size_t)k * d->size, &value, 1, 1);
+        float row[64];
+        for (size_t k = 0; k < WK_COUNT(row); k++)
+            row[k] = value;
+        for (int64_t k = 0; k < plane; k += (int64_t)WK_COUNT(row))
+            d->store[WK_AS_F32](to + (size_t)k * d->size, row,
+                                wk_min_i64((int64_t)WK_COUNT(row), plane - k), 1);
     }
 }
 
