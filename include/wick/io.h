@@ -72,6 +72,35 @@ WK_API bool wk_safetensors_save_with(const wk_safetensors_args *args);
 #define wk_safetensors_save(...)                                                                   \
     wk_safetensors_save_with(&(wk_safetensors_args){ __VA_ARGS__, .end_ = 0 })
 
+/* Write a GGUF file of version 3, in the same way.  A scalar becomes a vector of one element;
+ * tensors have at most 4 dimensions, and elements. */
+typedef struct { /* a value of metadata, or a list */
+    const char    *key;
+    const char    *type;    /* "u8", "i8" .. "u64", "i64", "f32", "f64", "bool", "text" (default) */
+    int64_t        integer; /* the value: of an integer or a bool */
+    double         number;
+    const char    *text;
+    int64_t        count;    /* of a list, which has its elements in one of these */
+    const int64_t *integers; /* bools, too */
+    const double  *numbers;
+    const char *const *texts;
+    const size_t      *sizes; /* bytes of each text; NULL: they end in NUL */
+} wk_gguf_value;
+
+typedef struct {
+    const char          *path;
+    int                  count;
+    const char *const   *names;
+    wk_tensor *const    *tensors;
+    int                  value_count;
+    const wk_gguf_value *values;
+    const wk_archive    *like; /* its metadata is copied where values does not have the key */
+    int                  end_; /* set by the macro, so that partial lists do not warn */
+} wk_gguf_args;
+
+WK_API bool wk_gguf_save_with(const wk_gguf_args *args);
+#define wk_gguf_save(...) wk_gguf_save_with(&(wk_gguf_args){ __VA_ARGS__, .end_ = 0 })
+
 #ifdef __cplusplus
 }
 #endif

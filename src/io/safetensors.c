@@ -241,11 +241,10 @@ static void write_header(wk_buf *out, const wk_safetensors_args *a)
         wk_buf_char(out, ' ');
 }
 
-static void write_tensor(wk_writer *w, wk_tensor *x)
+void wk_write_elements(wk_writer *w, wk_tensor *x, size_t bytes)
 {
     wk_scope scope = wk_mark();
     x = wk_dense(x);
-    size_t bytes = x ? (size_t)wk_count(x) * wk_dtypes[x->dtype].size : 0;
     if (x && x->storage->device->backend->host) {
         wk_writer_add(w, wk_at_host(x), bytes);
     } else if (x) {
@@ -275,7 +274,9 @@ bool wk_safetensors_save_with(const wk_safetensors_args *a)
         wk_writer_add(w, size, 8);
         wk_writer_add(w, header.data, header.size);
         for (int i = 0; i < a->count && wk_ok(); i++)
-            write_tensor(w, a->tensors[i]);
+            wk_write_elements(w, a->tensors[i],
+                              (size_t)wk_count(a->tensors[i]) *
+                                  wk_dtypes[a->tensors[i]->dtype].size);
         wk_writer_close(w);
     }
     wk_buf_free(&header);
