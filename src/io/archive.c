@@ -57,6 +57,16 @@ wk_entry *wk_archive_sorted(const wk_archive *a, size_t first)
 
 /* ---- Opening ------------------------------------------------------------ */
 
+/* What llama.cpp and whisper.cpp wrote until 2023: "ggml", "ggmf", "ggjt", "ggla", backwards. */
+static bool is_before_gguf(const wk_file *f)
+{
+    static const char magics[][5] = { "lmgg", "fmgg", "tjgg", "algg" };
+    bool              found = false;
+    for (size_t i = 0; f->size >= 4 && i < WK_COUNT(magics); i++)
+        found |= !memcmp(f->data, magics[i], 4);
+    return found;
+}
+
 static bool read_file(wk_archive *a, const char *path)
 {
     wk_file *f = wk_file_open(path);
@@ -67,6 +77,8 @@ static bool read_file(wk_archive *a, const char *path)
         i++;
     if (i < WK_COUNT(formats))
         formats[i].read(a, f);
+    else if (is_before_gguf(f))
+        wk_fail(WK_ERR_UNSUPPORTED, "%s: a ggml file from before GGUF: convert it to GGUF", path);
     else
         wk_fail(WK_ERR_FORMAT, "%s: not a safetensors file, and not GGUF", path);
     wk_file_release(f);

@@ -437,6 +437,8 @@ TEST(gguf_headers_that_are_refused)
     begin(1, 1 << 30, 1 << 30), put_zeros(100), REFUSED("values do not fit");
     file.size = 0, wk_buf_str(&file, WK_STR("GGUF")), REFUSED("ends before");
     file.size = 0, wk_buf_str(&file, WK_STR("GGUG")), REFUSED("not a safetensors file, and not");
+    file.size = 0, wk_buf_str(&file, WK_STR("tjgg\3\0\0\0")), REFUSED("ggml file from before GGUF");
+    file.size = 0, wk_buf_str(&file, WK_STR("lmgg\0\0\0\0")), REFUSED("ggml file from before GGUF");
     wk_buf_free(&file);
 }
 
@@ -561,7 +563,7 @@ TEST(gguf_tensors_that_are_refused)
     begin(3, 1, 0), put_text("x"), put(UINT32_MAX, 4), put_zeros(128), REFUSED("rank 4294967295");
     begin(3, 1, 0), put_text(""), put_zeros(128), REFUSED("the name of a tensor of 0 bytes");
     begin(3, 1, 0), put_bytes("a\0b", 3), put_zeros(128), REFUSED("the name of a tensor that is");
-    begin(3, 1, 0), put(1LL << 63, 8), put_zeros(128), REFUSED("a text of 9223372036854775808");
+    begin(3, 1, 0), put(1ULL << 63, 8), put_zeros(128), REFUSED("a text of 9223372036854775808");
     begin(3, 1, 1), put_u32("general.alignment", 1 << 20), put_tensor("x", 1, 8, 0, 0);
     put_zeros(64), REFUSED("ends before");
     begin(3, 1, 1), put_u32("general.alignment", 128), put_tensor("x", 1, 8, 0, 32);
