@@ -94,6 +94,7 @@ wk_model *open_model(const settings *s, const char *path); /* NULL: our own */
 char     *read_stdin(void);                                /* all of it; free() it */
 bool      prompt_tokens(const settings *s, wk_model *m, const char *text, wk_tokens *out);
 void      json_string(const char *text); /* to stdout, quoted */
-int       finish(void);                  /* a pending error to stderr; the exit code */
+void      json_text(const char *text, size_t size);
+int       finish(void); /* a pending error to stderr; the exit code */
 
 #endif

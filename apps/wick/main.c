@@ -194,18 +194,37 @@ bool prompt_tokens(const settings *s, wk_model *m, const char *text, wk_tokens *
     return wk_ok();
 }
 
-void json_string(const char *text)
+/* How many bytes the character at p has, 0 if it is not UTF-8. */
+static size_t character(const unsigned char *p, size_t left)
 {
+    size_t n = *p < 0x80 ? 1 : *p < 0xC2 ? 0 : *p < 0xE0 ? 2 : *p < 0xF0 ? 3 : *p < 0xF5 ? 4 : 0;
+    for (size_t i = 1; i < n; i++)
+        if (i >= left || (p[i] & 0xC0) != 0x80)
+            return 0;
+    bool overlong = (*p == 0xE0 && p[1] < 0xA0) || (*p == 0xF0 && p[1] < 0x90);
+    bool beyond = (*p == 0xED && p[1] > 0x9F) || (*p == 0xF4 && p[1] > 0x8F);
+    return n > 2 && (overlong || beyond) ? 0 : n;
+}
+
+void json_text(const char *text, size_t size)
+{
+    const unsigned char *p = (const unsigned char *)text, *end = p + size;
     putchar('"');
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
-        if (*p == '"' || *p == '\\')
+    for (size_t n; p < end; p += n ? n : 1) {
+        n = character(p, (size_t)(end - p));
+        if (!n)
+            printf("\\ufffd");
+        else if (*p == '"' || *p == '\\')
             printf("\\%c", *p);
         else if (*p < 32 || *p == 127)
             printf("\\u%04x", *p);
         else
-            putchar(*p);
+            fwrite(p, 1, n, stdout);
+    }
     putchar('"');
 }
+
+void json_string(const char *text) { json_text(text, strlen(text)); }
 
 /* ---- The program -------------------------------------------------------- */
 

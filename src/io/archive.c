@@ -2,12 +2,16 @@
 /* archive.c - files of named tensors: found, opened by format, looked up by name. */
 #include "io.h"
 
+#include <dirent.h>
+#include <stdlib.h>
+
 static const struct {
     const char *name;
     bool (*is)(const wk_file *f);
     bool (*read)(wk_archive *a, wk_file *f);
 } formats[] = {
     { "safetensors", wk_safetensors_is, wk_safetensors_read },
+    { "GGUF", wk_gguf_is, wk_gguf_read },
 };
 
 /* ---- Entries ------------------------------------------------------------ */
@@ -32,22 +36,36 @@ bool wk_archive_add(wk_archive *a, wk_str name, wk_entry entry)
     return true;
 }
 
-bool wk_archive_add_metadata(wk_archive *a, wk_str key, wk_str value)
+static int by_place(const void *a, const void *b)
 {
-    if (!wk_reserve(&a->metadata, &a->metadata_room, a->metadata_count + 2, sizeof *a->metadata))
-        return false;
-    char *k = wk_str_copy(key), *v = wk_str_copy(value);
-    if (!k || !v) {
-        wk_free(k);
-        wk_free(v);
-        return false;
+    const wk_entry *x = a, *y = b;
+    if (x->data != y->data)
+        return x->data < y->data ? -1 : 1;
+    return (x->bytes > y->bytes) - (x->bytes < y->bytes);
+}
+
+wk_entry *wk_archive_sorted(const wk_archive *a, size_t first)
+{
+    size_t    n = a->count - first;
+    wk_entry *e = wk_alloc_array(n, sizeof *e);
+    if (e && n) {
+        memcpy(e, a->entry + first, n * sizeof *e);
+        qsort(e, n, sizeof *e, by_place);
     }
-    a->metadata[a->metadata_count++] = k;
-    a->metadata[a->metadata_count++] = v;
-    return true;
+    return e;
 }
 
 /* ---- Opening ------------------------------------------------------------ */
+
+/* What llama.cpp and whisper.cpp wrote until 2023: "ggml", "ggmf", "ggjt", "ggla", backwards. */
+static bool is_before_gguf(const wk_file *f)
+{
+    static const char magics[][5] = { "lmgg", "fmgg", "tjgg", "algg" };
+    bool              found = false;
+    for (size_t i = 0; f->size >= 4 && i < WK_COUNT(magics); i++)
+        found |= !memcmp(f->data, magics[i], 4);
+    return found;
+}
 
 static bool read_file(wk_archive *a, const char *path)
 {
@@ -59,8 +77,10 @@ static bool read_file(wk_archive *a, const char *path)
         i++;
     if (i < WK_COUNT(formats))
         formats[i].read(a, f);
+    else if (is_before_gguf(f))
+        wk_fail(WK_ERR_UNSUPPORTED, "%s: a ggml file from before GGUF: convert it to GGUF", path);
     else
-        wk_fail(WK_ERR_FORMAT, "%s: not a safetensors file", path);
+        wk_fail(WK_ERR_FORMAT, "%s: not a safetensors file, and not GGUF", path);
     wk_file_release(f);
     return wk_ok();
 }
@@ -156,18 +176,52 @@ static bool open_index(wk_archive *a, const char *path)
     return wk_ok();
 }
 
+/* A folder of one GGUF file, or of the parts of one. */
+static bool open_only_gguf(wk_archive *a, const char *path)
+{
+    DIR           *folder = opendir(path);
+    struct dirent *e;
+    char          *first = NULL;
+    int            count = 0, which;
+    while (folder && wk_ok() && (e = readdir(folder))) {
+        if (!ends_with(e->d_name, ".gguf"))
+            continue;
+        if (!count++ || strcmp(e->d_name, first) < 0) {
+            wk_free(first);
+            first = wk_str_copy(wk_str_of(e->d_name));
+        }
+    }
+    if (folder)
+        closedir(folder);
+    char *file = first ? wk_path_join(path, first) : NULL;
+    if (wk_ok() && !count)
+        wk_fail(WK_ERR_IO, "%s: there is no model.safetensors in this folder, and no GGUF file",
+                path);
+    else if (wk_ok() && count != 1 && count != wk_gguf_parts(first, &which))
+        wk_fail(WK_ERR_IO, "%s: there are %d GGUF files in this folder: name one", path, count);
+    else if (wk_ok())
+        read_file(a, file);
+    wk_free(first);
+    wk_free(file);
+    return wk_ok();
+}
+
 static bool open_folder(wk_archive *a, const char *path)
 {
     char *whole = wk_path_join(path, "model.safetensors");
     char *index = wk_path_join(path, "model.safetensors.index.json");
+    char *config = wk_path_join(path, "config.json");
     if (wk_ok() && wk_path_is_file(whole))
         read_file(a, whole);
     else if (wk_ok() && wk_path_is_file(index))
         open_index(a, index);
+    else if (wk_ok() && !wk_path_is_file(config))
+        open_only_gguf(a, path);
     else
         wk_fail(WK_ERR_IO, "%s: there is no model.safetensors in this folder", path);
     wk_free(whole);
     wk_free(index);
+    wk_free(config);
     return wk_ok();
 }
 
@@ -200,9 +254,7 @@ void wk_archive_free(wk_archive *a)
         wk_file_release(a->entry[i].file);
         wk_free(a->entry[i].name);
     }
-    for (size_t i = 0; i < a->metadata_count; i++)
-        wk_free(a->metadata[i]);
-    wk_free(a->metadata);
+    wk_archive_free_metadata(a);
     wk_free(a->entry);
     wk_map_free(&a->index);
     wk_free(a->path);
@@ -242,6 +294,17 @@ int wk_archive_find(const wk_archive *a, const char *name)
     return a && name && wk_map_get(&a->index, wk_str_of(name), &i) ? (int)i : -1;
 }
 
+/* Big-endian elements into ours. */
+static void turn_around(char *p, size_t count, size_t size)
+{
+    for (; count--; p += size)
+        for (size_t i = 0; i < size / 2; i++) {
+            char c = p[i];
+            p[i] = p[size - 1 - i];
+            p[size - 1 - i] = c;
+        }
+}
+
 wk_tensor *wk_archive_get(const wk_archive *a, const char *name)
 {
     if (!wk_ok() || !a)
@@ -256,25 +319,15 @@ wk_tensor *wk_archive_get(const wk_archive *a, const char *name)
         return NULL;
     }
     wk_tensor *x;
-    if ((uintptr_t)e->data % wk_dtypes[e->dtype].size == 0) {
+    size_t     size = wk_dtypes[e->dtype].size;
+    if ((uintptr_t)e->data % size == 0 && !e->big_endian) {
         x = wk_pool(wk_tensor_map(e->dtype, e->shape, e->file, e->data));
     } else { /* the format does not promise alignment */
         x = wk_pool(wk_tensor_new(wk_cpu_device(), e->dtype, e->shape));
         if (x && e->bytes)
             memcpy(wk_at_host(x), e->data, e->bytes);
+        if (x && e->big_endian)
+            turn_around(wk_at_host(x), e->bytes / size, size);
     }
     return x && wk_set_name(x, e->name) ? x : NULL;
-}
-
-const char *wk_archive_metadata(const wk_archive *a, const char *key)
-{
-    for (size_t i = 0; a && i < a->metadata_count; i += 2)
-        if (!strcmp(a->metadata[i], key))
-            return a->metadata[i + 1];
-    return NULL;
-}
-
-const char *wk_archive_metadata_key(const wk_archive *a, int i)
-{
-    return a && i >= 0 && 2 * (size_t)i < a->metadata_count ? a->metadata[2 * i] : NULL;
 }

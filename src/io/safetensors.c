@@ -8,8 +8,6 @@
  * fill the data exactly, without holes and without overlap. */
 #include "io.h"
 
-#include <stdlib.h>
-
 static const uint64_t MOST_HEADER = 100000000;
 
 static const struct {
@@ -41,18 +39,9 @@ static const struct {
     { "F6_E3M2", 6, WK_DEFAULT },
 };
 
-static uint64_t read_u64(const char *p)
-{
-    const unsigned char *b = (const unsigned char *)p;
-    uint64_t             u = 0;
-    for (int i = 7; i >= 0; i--)
-        u = u << 8 | b[i];
-    return u;
-}
-
 bool wk_safetensors_is(const wk_file *f)
 {
-    return f->size >= 9 && f->data[8] == '{' && read_u64(f->data) <= MOST_HEADER;
+    return f->size >= 9 && f->data[8] == '{' && wk_load_uint(f->data, 8, false) <= MOST_HEADER;
 }
 
 /* ---- Reading ------------------------------------------------------------ */
@@ -158,24 +147,13 @@ static void read_metadata(reader *r, wk_archive *a)
     }
 }
 
-static int by_place(const void *a, const void *b)
-{
-    const wk_entry *x = a, *y = b;
-    if (x->data != y->data)
-        return x->data < y->data ? -1 : 1;
-    return (x->bytes > y->bytes) - (x->bytes < y->bytes);
-}
-
-/* Sort copies of the file's entries and see that each begins where the last one ends. */
+/* Each tensor begins where the last one ends. */
 static bool fills_data(const wk_archive *a, size_t first, const wk_file *f, const char *data)
 {
     size_t    n = a->count - first;
-    wk_entry *e = wk_alloc_array(n, sizeof *e);
+    wk_entry *e = wk_archive_sorted(a, first);
     if (!e)
         return false;
-    if (n)
-        memcpy(e, a->entry + first, n * sizeof *e);
-    qsort(e, n, sizeof *e, by_place);
     for (size_t i = 0; i < n && wk_ok(); i++) {
         if (e[i].data != data)
             wk_fail(WK_ERR_FORMAT, "%s: %s begins at byte %lld of the data, not at %lld", f->path,
@@ -191,7 +169,7 @@ static bool fills_data(const wk_archive *a, size_t first, const wk_file *f, cons
 
 bool wk_safetensors_read(wk_archive *a, wk_file *f)
 {
-    uint64_t n = read_u64(f->data), range[2] = { 0, 0 };
+    uint64_t n = wk_load_uint(f->data, 8, false), range[2] = { 0, 0 };
     size_t   first = a->count;
     if (n > f->size - 8) {
         wk_fail(WK_ERR_FORMAT, "%s: the header of %llu bytes does not fit into the file", f->path,
@@ -263,11 +241,10 @@ static void write_header(wk_buf *out, const wk_safetensors_args *a)
         wk_buf_char(out, ' ');
 }
 
-static void write_tensor(wk_writer *w, wk_tensor *x)
+void wk_write_elements(wk_writer *w, wk_tensor *x, size_t bytes)
 {
     wk_scope scope = wk_mark();
     x = wk_dense(x);
-    size_t bytes = x ? (size_t)wk_count(x) * wk_dtypes[x->dtype].size : 0;
     if (x && x->storage->device->backend->host) {
         wk_writer_add(w, wk_at_host(x), bytes);
     } else if (x) {
@@ -297,7 +274,9 @@ bool wk_safetensors_save_with(const wk_safetensors_args *a)
         wk_writer_add(w, size, 8);
         wk_writer_add(w, header.data, header.size);
         for (int i = 0; i < a->count && wk_ok(); i++)
-            write_tensor(w, a->tensors[i]);
+            wk_write_elements(w, a->tensors[i],
+                              (size_t)wk_count(a->tensors[i]) *
+                                  wk_dtypes[a->tensors[i]->dtype].size);
         wk_writer_close(w);
     }
     wk_buf_free(&header);

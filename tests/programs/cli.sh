@@ -75,6 +75,14 @@ code 0 $wick inspect "$model/model.safetensors" --json
 says '"name": "model.norm.weight", "dtype": "F32", "shape": \[16\]' stdout
 code 0 $wick inspect "$model/model.safetensors" model.norm.weight
 says '^tensor(\[' stdout
+code 0 $wick inspect tests/golden/gguf/types.gguf
+says '^l.text: \["", "one", "\\ufffd\\u0000\\ufffd", "four"\]$' stdout
+says '^Q4_0  *Q4_0  *\[2, 64\]$' stdout
+code 0 $wick inspect tests/golden/gguf/split --json
+says '"split.count": 3,' stdout
+says '"name": "t5", "dtype": "F32", "shape": \[3, 2\]' stdout
+code 1 $wick inspect tests/golden/gguf/types.gguf Q4_1
+says 'there is no tensor Q4_1' stderr
 
 code 0 $wick logits "$model" --tokens 3,4,5 --top 3
 [ "$(wc -l < "$temporary/stdout")" = 3 ] || { echo "not 3 lines"; exit 1; }
