@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* quant_load.c - the table of quantized types, and blocks to rows of f32.
+ *
+ * One loop serves all types: numbers out of their fields, a scale and an offset for each
+ * group, value * scale + offset.  No offset is -0, which changes nothing it is added to. */
+#include "quant.h"
+
+#include <math.h>
+
+const int8_t        wk_iq4_values[16] = { -127, -104, -83, -65, -49, -35, -22, -10,
+                                          1,    13,   25,  38,  53,  69,  89,  113 };
+/* Twice the f4 of sign, two bits of exponent and one of mantissa. */
+const int8_t        wk_fp4_values[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 };
+static const int8_t sign[2] = { -1, 1 };
+
+void wk_fields_get(uint8_t *number, const uint8_t *block, int n, wk_fields f, int shift)
+{
+    int            mask = (1 << f.width) - 1;
+    const uint8_t *b = block + f.at;
+    for (uint8_t *end = number + n; number < end; b += f.run)
+        for (int s = 0; s < 8; s += f.width)
+            for (int i = 0; i < f.run; i++, number++)
+                *number = (uint8_t)(*number | (b[i] >> s & mask) << shift);
+}
+
+/* ---- Scales ------------------------------------------------------------- */
+
+/* Half of 2^(u - 127). */
+float wk_e8m0(uint8_t u) { return wk_bits_f32(u < 2 ? 0x200000u << u : (u - 1u) << 23); }
+
+/* Half of an unsigned f8_e4m3; its NaN is 0. */
+float wk_ue4m3(uint8_t u)
+{
+    int exponent = u >> 3 & 15, m = exponent ? 8 + (u & 7) : u & 7;
+    return u == 0x7F ? 0 : ldexpf((float)m, (exponent ? exponent : 1) - 11);
+}
+
+static void one_scale(const wk_quant *t, const uint8_t *b, float *scale, float *offset)
+{
+    (void)offset;
+    scale[0] = wk_half_at(b + t->at);
+}
+
+static void scale_and_least(const wk_quant *t, const uint8_t *b, float *scale, float *offset)
+{
+    scale[0] = wk_half_at(b + t->at);
+    offset[0] = wk_half_at(b + t->at + 2);
+}
+
+static void f32_scale(const wk_quant *t, const uint8_t *b, float *scale, float *offset)
+{
+    (void)offset;
+    scale[0] = wk_bits_f32(wk_le32(b + t->at));
+}
+
+/* 4 bits each: scale and minimum in a byte. */
+static void k2_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset)
+{
+    float d = wk_half_at(b + t->at), m = wk_half_at(b + t->at + 2);
+    for (int g = 0; g < 16; g++) {
+        scale[g] = d * (float)(b[g] & 15);
+        offset[g] = -(m * (float)(b[g] >> 4));
+    }
+}
+
+static void k45_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset)
+{
+    float d = wk_half_at(b + t->at), m = wk_half_at(b + t->at + 2);
+    for (int g = 0; g < 8; g++) {
+        uint8_t s, least;
+        wk_k_scale(b + 4, g, &s, &least);
+        scale[g] = d * (float)s;
+        offset[g] = -(m * (float)least);
+    }
+}
+
+static void signed_scales(const wk_quant *t, const uint8_t *b, float *scale, wk_fields low,
+                          wk_fields high)
+{
+    uint8_t s[WK_QUANT_MAX_GROUPS] = { 0 };
+    int     groups = t->block / t->group;
+    wk_fields_get(s, b, groups, low, 0);
+    wk_fields_get(s, b, groups, high, 4);
+    for (int g = 0; g < groups; g++)
+        scale[g] = wk_half_at(b + t->at) * (float)(s[g] - 32);
+}
+
+static void k3_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset)
+{
+    (void)offset;
+    signed_scales(t, b, scale, (wk_fields){ 96, 4, 8 }, (wk_fields){ 104, 2, 4 });
+}
+
+static void iq4_xs_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset)
+{
+    (void)offset;
+    signed_scales(t, b, scale, (wk_fields){ 4, 4, 1 }, (wk_fields){ 2, 2, 1 });
+}
+
+static void k6_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset)
+{
+    (void)offset;
+    for (int g = 0; g < 16; g++)
+        scale[g] = wk_half_at(b + t->at) * (float)(int8_t)b[192 + g];
+}
+
+static void mxfp4_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset)
+{
+    (void)t, (void)offset;
+    scale[0] = wk_e8m0(b[0]);
+}
+
+static void nvfp4_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset)
+{
+    (void)t, (void)offset;
+    for (int g = 0; g < 4; g++)
+        scale[g] = wk_ue4m3(b[g]);
+}
+
+/* Five digits of base 3 in a byte, as a fraction of 256: the first is the integer part
+ * of three times it.  They lie 32, 16 and then, four of them, 4 bytes apart. */
+static void tq1_numbers(const uint8_t *b, int8_t *value)
+{
+    static const uint8_t part[3][3] = { { 32, 32, 5 }, { 16, 16, 5 }, { 4, 4, 4 } };
+    for (int p = 0; p < 3; b += part[p++][0])
+        for (int digit = 0, power = 1; digit < part[p][2]; digit++, power *= 3)
+            for (int i = 0; i < part[p][1]; i++)
+                *value++ = (int8_t)(((b[i] * power & 255) * 3 >> 8) - 1);
+}
+
+/* ---- The loop ----------------------------------------------------------- */
+
+static void numbers_of(const wk_quant *t, const uint8_t *b, int8_t *value)
+{
+    uint8_t number[WK_QUANT_MAX_BLOCK] = { 0 };
+    wk_fields_get(number, b, t->block, t->low, 0);
+    if (t->high.width)
+        wk_fields_get(number, b, t->block, t->high, t->low.width);
+    for (int j = 0; j < t->block; j++)
+        value[j] = (int8_t)(t->values ? t->values[number[j]] : number[j] - t->zero);
+}
+
+static void load(const wk_quant *t, float *row, const void *blocks, int64_t n)
+{
+    int groups = t->block / t->group;
+    for (const uint8_t *b = blocks; n > 0; n -= t->block, b += t->bytes) {
+        int8_t value[WK_QUANT_MAX_BLOCK], *v = value;
+        float  scale[WK_QUANT_MAX_GROUPS], offset[WK_QUANT_MAX_GROUPS];
+        for (int g = 0; g < groups; g++)
+            offset[g] = -0.0f;
+        t->scales(t, b, scale, offset);
+        if (t->numbers)
+            t->numbers(b, value);
+        else
+            numbers_of(t, b, value);
+        for (int g = 0; g < groups; g++)
+            for (int j = 0; j < t->group; j++)
+                *row++ = scale[g] * (float)*v++ + offset[g];
+    }
+}
+
+#define X(name)                                                                                    \
+    void wk_##name##_load(float *row, const void *blocks, int64_t n)                               \
+    {                                                                                              \
+        load(&wk_quants[WK_QUANT_##name], row, blocks, n);                                         \
+    }
+WK_QUANTS(X)
+#undef X
+
+/* ---- The table ---------------------------------------------------------- */
+
+#define ROW(name_, ...)                                                                            \
+    [WK_QUANT_##name_] = { .name = #name_, .load = wk_##name_##_load, __VA_ARGS__ }
+#define SIZES(gguf_, block_, bytes_, group_)                                                       \
+    .gguf = gguf_, .block = block_, .bytes = bytes_, .group = group_
+#define GRID(name) .scales = wk_##name##_scales, .numbers = wk_##name##_numbers
+
+const wk_quant wk_quants[WK_QUANT_COUNT] = {
+    ROW(q4_0, SIZES(2, 32, 18, 32), .low = { 2, 4, 16 }, .zero = 8, .scales = one_scale),
+    ROW(q8_0, SIZES(8, 32, 34, 32), .low = { 2, 8, 32 }, .scales = one_scale),
+    ROW(q4_k, SIZES(12, 256, 144, 32), .low = { 16, 4, 32 }, .scales = k45_scales),
+    ROW(q6_k, SIZES(14, 256, 210, 16), .low = { 0, 4, 64 }, .high = { 128, 2, 32 }, .zero = 32,
+        .at = 208, .scales = k6_scales),
+    ROW(q5_k, SIZES(13, 256, 176, 32), .low = { 48, 4, 32 }, .high = { 16, 1, 32 },
+        .scales = k45_scales),
+    ROW(q5_0, SIZES(6, 32, 22, 32), .low = { 6, 4, 16 }, .high = { 2, 1, 1 }, .zero = 16,
+        .scales = one_scale),
+    ROW(q4_1, SIZES(3, 32, 20, 32), .low = { 4, 4, 16 }, .scales = scale_and_least),
+    ROW(q5_1, SIZES(7, 32, 24, 32), .low = { 8, 4, 16 }, .high = { 4, 1, 1 },
+        .scales = scale_and_least),
+    ROW(q2_k, SIZES(10, 256, 84, 16), .low = { 16, 2, 32 }, .at = 80, .scales = k2_scales),
+    ROW(q3_k, SIZES(11, 256, 110, 16), .low = { 32, 2, 32 }, .high = { 0, 1, 32 }, .zero = 4,
+        .at = 108, .scales = k3_scales),
+    ROW(iq4_nl, SIZES(20, 32, 18, 32), .low = { 2, 4, 16 }, .values = wk_iq4_values,
+        .scales = one_scale),
+    ROW(iq4_xs, SIZES(23, 256, 136, 32), .low = { 8, 4, 16 }, .values = wk_iq4_values,
+        .scales = iq4_xs_scales),
+    ROW(mxfp4, SIZES(39, 32, 17, 32), .low = { 1, 4, 16 }, .values = wk_fp4_values,
+        .scales = mxfp4_scales),
+    ROW(nvfp4, SIZES(40, 64, 36, 16), .low = { 4, 4, 8 }, .values = wk_fp4_values,
+        .scales = nvfp4_scales),
+    ROW(iq3_s, SIZES(21, 256, 110, 32), GRID(iq3_s)),
+    ROW(iq3_xxs, SIZES(18, 256, 98, 32), GRID(iq3_xxs)),
+    ROW(iq2_s, SIZES(22, 256, 82, 16), .at = 74, GRID(iq2_s)),
+    ROW(iq2_xs, SIZES(17, 256, 74, 16), .at = 66, GRID(iq2_xs)),
+    ROW(iq2_xxs, SIZES(16, 256, 66, 32), GRID(iq2_xxs)),
+    ROW(iq1_m, SIZES(29, 256, 56, 16), GRID(iq1_m)),
+    ROW(iq1_s, SIZES(19, 256, 50, 32), GRID(iq1_s)),
+    ROW(tq1_0, SIZES(34, 256, 54, 256), .at = 52, .scales = one_scale, .numbers = tq1_numbers),
+    ROW(tq2_0, SIZES(35, 256, 66, 256), .low = { 0, 2, 32 }, .zero = 1, .at = 64,
+        .scales = one_scale),
+    ROW(q1_0, SIZES(41, 128, 18, 128), .low = { 2, 1, 1 }, .values = sign, .scales = one_scale),
+    ROW(q2_0, SIZES(42, 64, 18, 64), .low = { 2, 2, 1 }, .zero = 1, .scales = one_scale),
+    ROW(q8_1, SIZES(9, 32, 36, 32), .low = { 4, 8, 32 }, .scales = one_scale),
+    ROW(q8_k, SIZES(15, 256, 292, 256), .low = { 4, 8, 128 }, .scales = f32_scale),
+};
