@@ -15,9 +15,10 @@
 /* Every kind, the most used first. */
 #define WK_QUANTS(X)                                                                               \
     X(q4_0)                                                                                        \
-    X(q8_0) X(q4_k) X(q6_k) X(q5_k) X(q5_0) X(q4_1) X(q5_1) X(q2_k) X(q3_k) X(iq4_nl) X(iq4_xs)    \
-        X(mxfp4) X(nvfp4) X(iq3_s) X(iq3_xxs) X(iq2_s) X(iq2_xs) X(iq2_xxs) X(iq1_m) X(iq1_s)      \
-            X(tq1_0) X(tq2_0) X(q1_0) X(q2_0) X(q8_1) X(q8_k)
+    X(q8_0)                                                                                        \
+    X(q4_k) X(q6_k) X(q5_k) X(q5_0) X(q4_1) X(q5_1) X(q2_k) X(q3_k) X(iq4_nl) X(iq4_xs) X(mxfp4)   \
+        X(nvfp4) X(iq3_s) X(iq3_xxs) X(iq2_s) X(iq2_xs) X(iq2_xxs) X(iq1_m) X(iq1_s) X(tq1_0)      \
+            X(tq2_0) X(q1_0) X(q2_0) X(q8_1) X(q8_k)
 
 enum {
 #define X(name) WK_QUANT_##name,
@@ -48,8 +49,13 @@ struct wk_quant {
     uint8_t       at;        /* where the (first) scale of the block is */
     const int8_t *values;    /* or the value of each; NULL: itself */
 
-    /* n is a multiple of the block. */
+    int8_t grid;             /* of IQ1, IQ2 and IQ3: 1 + WK_GRID_... */
+    bool   needs_importance; /* store() refuses without */
+
+    /* n is a multiple of the block.  store() takes a row of a matrix, and NULL or what
+     * each of its numbers counts, from an importance matrix; false: after an error. */
     void (*load)(float *row, const void *blocks, int64_t n);
+    bool (*store)(void *blocks, const float *row, int64_t n, const float *importance);
 
     void (*scales)(const wk_quant *t, const uint8_t *block, float *scale, float *offset);
     void (*numbers)(const uint8_t *block, int8_t *value); /* NULL: low and high say it */
@@ -57,7 +63,9 @@ struct wk_quant {
 
 extern const wk_quant wk_quants[WK_QUANT_COUNT];
 
-#define X(name) void wk_##name##_load(float *row, const void *blocks, int64_t n);
+#define X(name)                                                                                    \
+    void wk_##name##_load(float *row, const void *blocks, int64_t n);                              \
+    bool wk_##name##_store(void *blocks, const float *row, int64_t n, const float *importance);
 WK_QUANTS(X)
 #undef X
 
@@ -99,6 +107,24 @@ float wk_e8m0(uint8_t u);  /* half of it */
 
 /* n numbers of a block out of their fields, put at bit shift of each. */
 void wk_fields_get(uint8_t *number, const uint8_t *block, int n, wk_fields f, int shift);
+
+/* quant_store.c */
+typedef struct { /* a block to be stored; importance may be NULL */
+    const float *x, *importance;
+    float        row_mean; /* mean square of the row, where there is importance */
+} wk_quant_source;
+
+int   wk_nearest_in(float x, int low, int high); /* ties to even */
+float wk_put_half(uint8_t *p, float f);          /* gives it back as it was rounded */
+float wk_mean_square(const float *x, int64_t n);
+void  wk_weigh(float *weight, const float *x, const float *importance, int n, float mean);
+float wk_search_positive(const float *x, int n, int top, const float *weight, uint8_t *number);
+void  wk_fields_put(uint8_t *block, const uint8_t *number, int n, wk_fields f, int shift);
+
+/* quant_grid_store.c */
+bool wk_grid_prepare(int grid); /* before blocks are stored */
+void wk_store_grid(const wk_quant *t, uint8_t *b, wk_quant_source s);
+void wk_store_iq1(const wk_quant *t, uint8_t *b, wk_quant_source s);
 
 /* A grid of IQ1, IQ2 or IQ3 (quant_grids.c): points of so many digits, bits each. */
 typedef struct {

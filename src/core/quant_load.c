@@ -170,10 +170,13 @@ WK_QUANTS(X)
 /* ---- The table ---------------------------------------------------------- */
 
 #define ROW(name_, ...)                                                                            \
-    [WK_QUANT_##name_] = { .name = #name_, .load = wk_##name_##_load, __VA_ARGS__ }
+    [WK_QUANT_##name_] = {                                                                         \
+        .name = #name_, .load = wk_##name_##_load, .store = wk_##name_##_store, __VA_ARGS__        \
+    }
 #define SIZES(gguf_, block_, bytes_, group_)                                                       \
     .gguf = gguf_, .block = block_, .bytes = bytes_, .group = group_
-#define GRID(name) .scales = wk_##name##_scales, .numbers = wk_##name##_numbers
+#define GRID(name, grid_)                                                                          \
+    .grid = 1 + WK_GRID_##grid_, .scales = wk_##name##_scales, .numbers = wk_##name##_numbers
 
 const wk_quant wk_quants[WK_QUANT_COUNT] = {
     ROW(q4_0, SIZES(2, 32, 18, 32), .low = { 2, 4, 16 }, .zero = 8, .scales = one_scale),
@@ -199,13 +202,13 @@ const wk_quant wk_quants[WK_QUANT_COUNT] = {
         .scales = mxfp4_scales),
     ROW(nvfp4, SIZES(40, 64, 36, 16), .low = { 4, 4, 8 }, .values = wk_fp4_values,
         .scales = nvfp4_scales),
-    ROW(iq3_s, SIZES(21, 256, 110, 32), GRID(iq3_s)),
-    ROW(iq3_xxs, SIZES(18, 256, 98, 32), GRID(iq3_xxs)),
-    ROW(iq2_s, SIZES(22, 256, 82, 16), .at = 74, GRID(iq2_s)),
-    ROW(iq2_xs, SIZES(17, 256, 74, 16), .at = 66, GRID(iq2_xs)),
-    ROW(iq2_xxs, SIZES(16, 256, 66, 32), GRID(iq2_xxs)),
-    ROW(iq1_m, SIZES(29, 256, 56, 16), GRID(iq1_m)),
-    ROW(iq1_s, SIZES(19, 256, 50, 32), GRID(iq1_s)),
+    ROW(iq3_s, SIZES(21, 256, 110, 32), GRID(iq3_s, IQ3_S)),
+    ROW(iq3_xxs, SIZES(18, 256, 98, 32), GRID(iq3_xxs, IQ3_XXS)),
+    ROW(iq2_s, SIZES(22, 256, 82, 16), .at = 74, GRID(iq2_s, IQ2_S)),
+    ROW(iq2_xs, SIZES(17, 256, 74, 16), .at = 66, GRID(iq2_xs, IQ2_XS), .needs_importance = true),
+    ROW(iq2_xxs, SIZES(16, 256, 66, 32), GRID(iq2_xxs, IQ2_XXS), .needs_importance = true),
+    ROW(iq1_m, SIZES(29, 256, 56, 16), GRID(iq1_m, IQ1)),
+    ROW(iq1_s, SIZES(19, 256, 50, 32), GRID(iq1_s, IQ1), .needs_importance = true),
     ROW(tq1_0, SIZES(34, 256, 54, 256), .at = 52, .scales = one_scale, .numbers = tq1_numbers),
     ROW(tq2_0, SIZES(35, 256, 66, 256), .low = { 0, 2, 32 }, .zero = 1, .at = 64,
         .scales = one_scale),
