@@ -16,9 +16,12 @@
 #define WK_QUANTS(X)                                                                               \
     X(q4_0)                                                                                        \
     X(q8_0)                                                                                        \
-    X(q4_k) X(q6_k) X(q5_k) X(q5_0) X(q4_1) X(q5_1) X(q2_k) X(q3_k) X(iq4_nl) X(iq4_xs) X(mxfp4)   \
-        X(nvfp4) X(iq3_s) X(iq3_xxs) X(iq2_s) X(iq2_xs) X(iq2_xxs) X(iq1_m) X(iq1_s) X(tq1_0)      \
-            X(tq2_0) X(q1_0) X(q2_0) X(q8_1) X(q8_k)
+    X(q4_k)                                                                                        \
+    X(q6_k)                                                                                        \
+    X(q5_k)                                                                                        \
+    X(q5_0) X(q4_1) X(q5_1) X(q2_k) X(q3_k) X(iq4_nl) X(iq4_xs) X(mxfp4) X(nvfp4) X(iq3_s)         \
+        X(iq3_xxs) X(iq2_s) X(iq2_xs) X(iq2_xxs) X(iq1_m) X(iq1_s) X(tq1_0) X(tq2_0) X(q1_0)       \
+            X(q2_0) X(q8_1) X(q8_k)
 
 enum {
 #define X(name) WK_QUANT_##name,
@@ -102,6 +105,17 @@ static inline void wk_k_scale(const uint8_t *s, int g, uint8_t *scale, uint8_t *
     *min = (uint8_t)(g < 4 ? s[g + 4] & 63 : s[g + 4] >> 4 | s[g] >> 6 << 4);
 }
 
+/* To the nearest integer, ties to even, within low .. high; some integer within for what
+ * has more than 22 bits. */
+static inline int wk_nearest_in(float x, int low, int high)
+{
+    float    shifted = x + 0x1.8p23f;
+    uint32_t u;
+    memcpy(&u, &shifted, sizeof u);
+    int l = (int)(u & 0x7FFFFFu) - 0x400000;
+    return l < low ? low : l > high ? high : l;
+}
+
 float wk_ue4m3(uint8_t u); /* half of it */
 float wk_e8m0(uint8_t u);  /* half of it */
 
@@ -114,8 +128,7 @@ typedef struct { /* a block to be stored; importance may be NULL */
     float        row_mean; /* mean square of the row, where there is importance */
 } wk_quant_source;
 
-int   wk_nearest_in(float x, int low, int high); /* ties to even */
-float wk_put_half(uint8_t *p, float f);          /* gives it back as it was rounded */
+float wk_put_half(uint8_t *p, float f); /* gives it back as it was rounded */
 float wk_mean_square(const float *x, int64_t n);
 void  wk_weigh(float *weight, const float *x, const float *importance, int n, float mean);
 float wk_search_positive(const float *x, int n, int top, const float *weight, uint8_t *number);

@@ -114,10 +114,10 @@ static int settle(int grid, uint8_t *digit, const float *x, const float *weight,
     int             index = near[1];
     float           best = FLT_MAX;
     for (int i = 1; i <= near[0]; i++) {
-        float sum = 0;
-        digits_of(g, near[i], digit);
-        for (int d = 0; d < g->digits; d++) {
-            float off = scale * level[digit[d]] - x[d];
+        float    sum = 0;
+        unsigned rest = g->points[near[i]], mask = (1u << g->bits) - 1;
+        for (int d = 0; d < g->digits && sum < best; d++, rest >>= g->bits) {
+            float off = scale * level[rest & mask] - x[d];
             sum += weight[d] * off * off;
         }
         if (sum < best)

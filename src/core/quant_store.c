@@ -15,21 +15,6 @@ static const float NOTHING = 1e-15f; /* numbers below are 0 */
 
 /* ---- Pieces ------------------------------------------------------------- */
 
-/* To the nearest integer, ties to even; some integer of 23 bits for what is outside. */
-static int nearest(float x)
-{
-    float    shifted = x + 0x1.8p23f;
-    uint32_t u;
-    memcpy(&u, &shifted, sizeof u);
-    return (int)(u & 0x7FFFFFu) - 0x400000;
-}
-
-int wk_nearest_in(float x, int low, int high)
-{
-    int l = nearest(x);
-    return l < low ? low : l > high ? high : l;
-}
-
 /* Writes an f16 and returns it as it was rounded. */
 float wk_put_half(uint8_t *p, float f)
 {
@@ -198,10 +183,10 @@ typedef struct { /* of search_least: (top + low + step * i) / range for 0 <= i <
 static const tuning WEIGHED = { -0.9f, 0.05f, 36, false };
 
 static float error_of(const float *x, int n, const float *weight, const uint8_t *number,
-                      float scale, float least, bool absolute)
+                      float scale, float least, bool absolute, float enough)
 {
     float error = 0;
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n && error < enough; i++) {
         float off = scale * (float)number[i] + least - x[i];
         error += weight[i] * (absolute ? fabsf(off) : off * off);
     }
@@ -232,7 +217,7 @@ static float search_least(const float *x, int n, int top, const float *weight, t
         return 0;
     float factor = (float)top / (max - min), scale = 1 / factor;
     levels(number, x, n, factor, min, top);
-    float best = error_of(x, n, weight, number, scale, min, how.absolute);
+    float best = error_of(x, n, weight, number, scale, min, how.absolute, INFINITY);
     for (int i = 0; i <= how.steps; i++) {
         uint8_t other[MAX_GROUP];
         float   sum_l = 0, sum_ll = 0, sum_xl = 0;
@@ -250,7 +235,7 @@ static float search_least(const float *x, int n, int top, const float *weight, t
         float m = (sum_ll * sum_x - sum_l * sum_xl) / det;
         if (m > 0)
             m = 0, s = sum_xl / sum_ll;
-        float error = error_of(x, n, weight, other, s, m, how.absolute);
+        float error = error_of(x, n, weight, other, s, m, how.absolute, best);
         if (error < best) {
             memcpy(number, other, (size_t)n);
             best = error, scale = s, min = m;
@@ -476,17 +461,16 @@ static void store_q8_k(const wk_quant *t, uint8_t *b, wk_quant_source s)
 
 /* ---- Numbers that stand for others -------------------------------------- */
 
-/* The nearest of the ascending values; between two, the upper. */
+/* The nearest of the ascending values; between two, the upper.  Without branches, as
+ * none could be foreseen. */
 static uint8_t nearest_iq4(float x)
 {
-    int i = 1;
-    if (x <= (float)wk_iq4_values[0])
-        return 0;
-    while (i < 15 && !(x < (float)wk_iq4_values[i]))
-        i++;
-    if (x >= (float)wk_iq4_values[15])
-        return 15;
-    return (uint8_t)(x - (float)wk_iq4_values[i - 1] < (float)wk_iq4_values[i] - x ? i - 1 : i);
+    const int8_t *v = wk_iq4_values;
+    int           low = 0;
+    for (int step = 8; step > 0; step /= 2)
+        low += step * (x >= (float)v[low + step]);
+    low -= low == 15;
+    return (uint8_t)(low + !(x - (float)v[low] < (float)v[low + 1] - x));
 }
 
 static float search_iq4(const float *x, const float *weight)
@@ -567,11 +551,13 @@ static void store_fp4(const wk_quant *t, uint8_t *b, wk_quant_source s)
         b[g] = t->group == 32 ? to_e8m0(most) : to_ue4m3(most / 6);
         float d = t->group == 32 ? wk_e8m0(b[g]) : wk_ue4m3(b[g]);
         for (int i = 0; i < t->group; i++) {
-            int best = 0;
-            for (int k = 1; k < 16; k++)
-                if (fabsf((float)wk_fp4_values[k] * d - x[i]) <
-                    fabsf((float)wk_fp4_values[best] * d - x[i]))
-                    best = k;
+            int   best = 0;
+            float least = fabsf(x[i]);
+            for (int k = 1; k < 16; k++) {
+                float off = fabsf((float)wk_fp4_values[k] * d - x[i]);
+                if (off < least)
+                    best = k, least = off;
+            }
             number[g * t->group + i] = (uint8_t)best;
         }
     }
@@ -646,7 +632,7 @@ static bool store(int kind, void *blocks, const float *row, int64_t n, const flo
         memset(b, 0, (size_t)t->bytes);
         encoders[kind](t, b, s);
         s.x += t->block;
-        s.importance += importance ? t->block : 0;
+        s.importance = importance ? s.importance + t->block : NULL;
     }
     return true;
 }
