@@ -6,28 +6,17 @@
  * have the same scale.  The table says where the bits of the numbers lie; what is not
  * that regular is a function.
  *
- * Both ways give the bits that llama.cpp gives, on any machine. */
+ * Both ways give the bits that llama.cpp gives, whatever the processor. */
 #ifndef WK_CORE_QUANT_H
 #define WK_CORE_QUANT_H
 
 #include "../base/base.h"
 
-/* Every kind, the most used first. */
-#define WK_QUANTS(X)                                                                               \
-    X(q4_0)                                                                                        \
-    X(q8_0)                                                                                        \
-    X(q4_k)                                                                                        \
-    X(q6_k)                                                                                        \
-    X(q5_k)                                                                                        \
-    X(q5_0) X(q4_1) X(q5_1) X(q2_k) X(q3_k) X(iq4_nl) X(iq4_xs) X(mxfp4) X(nvfp4) X(iq3_s)         \
-        X(iq3_xxs) X(iq2_s) X(iq2_xs) X(iq2_xxs) X(iq1_m) X(iq1_s) X(tq1_0) X(tq2_0) X(q1_0)       \
-            X(q2_0) X(q8_1) X(q8_k)
-
 enum {
-#define X(name) WK_QUANT_##name,
-    WK_QUANTS(X)
-#undef X
-        WK_QUANT_COUNT,
+#define QUANT(name, ...) WK_QUANT_##name,
+#include "quant.def"
+#undef QUANT
+    WK_QUANT_COUNT,
     WK_QUANT_MAX_BLOCK = 256, /* numbers, groups and bytes of the largest */
     WK_QUANT_MAX_GROUPS = 16,
     WK_QUANT_MAX_BYTES = 292
@@ -42,35 +31,33 @@ typedef struct {
 typedef struct wk_quant wk_quant;
 
 struct wk_quant {
-    const char   *name;      /* "q4_0" */
-    int16_t       gguf;      /* the number of the type in files */
-    int16_t       block;     /* numbers of a block ... */
-    int16_t       bytes;     /* ... and its size */
-    int16_t       group;     /* numbers that share a scale */
-    wk_fields     low, high; /* the bits of a number; width 0: none */
-    int8_t        zero;      /* what is taken from it, */
-    uint8_t       at;        /* where the (first) scale of the block is */
-    const int8_t *values;    /* or the value of each; NULL: itself */
+    const char *name; /* "q4_0" */
+    int16_t     gguf; /* the number of the type in files */
+    int16_t     block, bytes, group;
+    bool        needs_importance;
 
-    int8_t grid;             /* of IQ1, IQ2 and IQ3: 1 + WK_GRID_... */
-    bool   needs_importance; /* store() refuses without */
-
-    /* n is a multiple of the block.  store() takes a row of a matrix, and NULL or what
-     * each of its numbers counts, from an importance matrix; false: after an error. */
+    /* n is a multiple of the block.  store() takes a row of a matrix and, from an
+     * importance matrix, what each of its numbers counts, or NULL; false: after an error. */
     void (*load)(float *row, const void *blocks, int64_t n);
     bool (*store)(void *blocks, const float *row, int64_t n, const float *importance);
 
-    void (*scales)(const wk_quant *t, const uint8_t *block, float *scale, float *offset);
-    void (*numbers)(const uint8_t *block, int8_t *value); /* NULL: low and high say it */
+    /* How a block is read. */
+    wk_fields     low, high; /* the bits of a number; width 0: none */
+    int8_t        zero;      /* what is taken from it, */
+    const int8_t *values;    /* or what each stands for; NULL: itself */
+    int8_t        grid;      /* of IQ1, IQ2 and IQ3: 1 + WK_GRID_... */
+    uint8_t       at;        /* where the scale of the block is, or the first of several */
+    void (*scales)(const wk_quant *t, const uint8_t *b, float *scale, float *offset);
+    void (*numbers)(const uint8_t *b, int8_t *value); /* NULL: low and high say it */
 };
 
 extern const wk_quant wk_quants[WK_QUANT_COUNT];
 
-#define X(name)                                                                                    \
+#define QUANT(name, ...)                                                                           \
     void wk_##name##_load(float *row, const void *blocks, int64_t n);                              \
     bool wk_##name##_store(void *blocks, const float *row, int64_t n, const float *importance);
-WK_QUANTS(X)
-#undef X
+#include "quant.def"
+#undef QUANT
 
 /* ---- For the parts of it ------------------------------------------------ */
 
@@ -159,10 +146,18 @@ enum {
 extern const wk_grid wk_grids[WK_GRID_COUNT];
 void                 wk_grids_expand(void); /* before the first use of their points */
 
-#define X(name)                                                                                    \
-    void wk_##name##_scales(const wk_quant *t, const uint8_t *block, float *scale, float *offset); \
-    void wk_##name##_numbers(const uint8_t *block, int8_t *value);
-X(iq3_s) X(iq3_xxs) X(iq2_s) X(iq2_xs) X(iq2_xxs) X(iq1_m) X(iq1_s)
-#undef X
+void wk_iq2_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset);
+void wk_iq2_xxs_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset);
+void wk_iq3_xxs_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset);
+void wk_iq3_s_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset);
+void wk_iq1_s_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset);
+void wk_iq1_m_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset);
+void wk_iq2_xxs_numbers(const uint8_t *b, int8_t *value);
+void wk_iq2_xs_numbers(const uint8_t *b, int8_t *value);
+void wk_iq2_s_numbers(const uint8_t *b, int8_t *value);
+void wk_iq3_xxs_numbers(const uint8_t *b, int8_t *value);
+void wk_iq3_s_numbers(const uint8_t *b, int8_t *value);
+void wk_iq1_s_numbers(const uint8_t *b, int8_t *value);
+void wk_iq1_m_numbers(const uint8_t *b, int8_t *value);
 
 #endif

@@ -3,7 +3,8 @@
  *
  * Numbers are rounded to digits by themselves; where the point with these digits is not
  * on the grid, the best of those near it is taken.  Which are near is a table for each
- * grid, made before its first use. */
+ * grid, made before its first use.  The bits are those of llama.cpp, but for blocks of iq3_s
+ * with a group of zeros, behind which it loses its place. */
 #include "quant.h"
 
 #include <float.h>
@@ -307,6 +308,7 @@ static uint8_t take_signs(float *x, const float *weight, bool even)
     return (uint8_t)(even ? signs & 127 : signs);
 }
 
+/* iq2_..., iq3_... */
 void wk_store_grid(const wk_quant *t, uint8_t *b, wk_quant_source s)
 {
     int            grid = t->grid - 1, n = t->group, groups = t->block / n;

@@ -68,7 +68,7 @@ static uint32_t even(uint32_t s)
 /* ---- Scales ------------------------------------------------------------- */
 
 /* 4 bits for each group, in nibbles. */
-static void nibble_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset)
+void wk_iq2_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset)
 {
     (void)offset;
     for (int g = 0; g < 16; g++)
@@ -93,16 +93,6 @@ void wk_iq3_xxs_scales(const wk_quant *t, const uint8_t *b, float *scale, float 
 {
     (void)t, (void)offset;
     word_scales(b, b + 66, 4, 0.5f, scale);
-}
-
-void wk_iq2_xs_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset)
-{
-    nibble_scales(t, b, scale, offset);
-}
-
-void wk_iq2_s_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset)
-{
-    nibble_scales(t, b, scale, offset);
 }
 
 void wk_iq3_s_scales(const wk_quant *t, const uint8_t *b, float *scale, float *offset)

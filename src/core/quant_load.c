@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* quant_load.c - the table of quantized types, and blocks to rows of f32.
+/* quant_load.c - blocks to rows of f32, and the table of quantized types.
  *
  * One loop serves all types: numbers out of their fields, a scale and an offset for each
  * group, value * scale + offset.  No offset is -0, which changes nothing it is added to. */
@@ -159,61 +159,24 @@ static void load(const wk_quant *t, float *row, const void *blocks, int64_t n)
     }
 }
 
-#define X(name)                                                                                    \
+#define QUANT(name, ...)                                                                           \
     void wk_##name##_load(float *row, const void *blocks, int64_t n)                               \
     {                                                                                              \
         load(&wk_quants[WK_QUANT_##name], row, blocks, n);                                         \
     }
-WK_QUANTS(X)
-#undef X
-
-/* ---- The table ---------------------------------------------------------- */
-
-#define ROW(name_, ...)                                                                            \
-    [WK_QUANT_##name_] = {                                                                         \
-        .name = #name_, .load = wk_##name_##_load, .store = wk_##name_##_store, __VA_ARGS__        \
-    }
-#define SIZES(gguf_, block_, bytes_, group_)                                                       \
-    .gguf = gguf_, .block = block_, .bytes = bytes_, .group = group_
-#define GRID(name, grid_)                                                                          \
-    .grid = 1 + WK_GRID_##grid_, .scales = wk_##name##_scales, .numbers = wk_##name##_numbers
+#include "quant.def"
+#undef QUANT
 
 const wk_quant wk_quants[WK_QUANT_COUNT] = {
-    ROW(q4_0, SIZES(2, 32, 18, 32), .low = { 2, 4, 16 }, .zero = 8, .scales = one_scale),
-    ROW(q8_0, SIZES(8, 32, 34, 32), .low = { 2, 8, 32 }, .scales = one_scale),
-    ROW(q4_k, SIZES(12, 256, 144, 32), .low = { 16, 4, 32 }, .scales = k45_scales),
-    ROW(q6_k, SIZES(14, 256, 210, 16), .low = { 0, 4, 64 }, .high = { 128, 2, 32 }, .zero = 32,
-        .at = 208, .scales = k6_scales),
-    ROW(q5_k, SIZES(13, 256, 176, 32), .low = { 48, 4, 32 }, .high = { 16, 1, 32 },
-        .scales = k45_scales),
-    ROW(q5_0, SIZES(6, 32, 22, 32), .low = { 6, 4, 16 }, .high = { 2, 1, 1 }, .zero = 16,
-        .scales = one_scale),
-    ROW(q4_1, SIZES(3, 32, 20, 32), .low = { 4, 4, 16 }, .scales = scale_and_least),
-    ROW(q5_1, SIZES(7, 32, 24, 32), .low = { 8, 4, 16 }, .high = { 4, 1, 1 },
-        .scales = scale_and_least),
-    ROW(q2_k, SIZES(10, 256, 84, 16), .low = { 16, 2, 32 }, .at = 80, .scales = k2_scales),
-    ROW(q3_k, SIZES(11, 256, 110, 16), .low = { 32, 2, 32 }, .high = { 0, 1, 32 }, .zero = 4,
-        .at = 108, .scales = k3_scales),
-    ROW(iq4_nl, SIZES(20, 32, 18, 32), .low = { 2, 4, 16 }, .values = wk_iq4_values,
-        .scales = one_scale),
-    ROW(iq4_xs, SIZES(23, 256, 136, 32), .low = { 8, 4, 16 }, .values = wk_iq4_values,
-        .scales = iq4_xs_scales),
-    ROW(mxfp4, SIZES(39, 32, 17, 32), .low = { 1, 4, 16 }, .values = wk_fp4_values,
-        .scales = mxfp4_scales),
-    ROW(nvfp4, SIZES(40, 64, 36, 16), .low = { 4, 4, 8 }, .values = wk_fp4_values,
-        .scales = nvfp4_scales),
-    ROW(iq3_s, SIZES(21, 256, 110, 32), GRID(iq3_s, IQ3_S)),
-    ROW(iq3_xxs, SIZES(18, 256, 98, 32), GRID(iq3_xxs, IQ3_XXS)),
-    ROW(iq2_s, SIZES(22, 256, 82, 16), .at = 74, GRID(iq2_s, IQ2_S)),
-    ROW(iq2_xs, SIZES(17, 256, 74, 16), .at = 66, GRID(iq2_xs, IQ2_XS), .needs_importance = true),
-    ROW(iq2_xxs, SIZES(16, 256, 66, 32), GRID(iq2_xxs, IQ2_XXS), .needs_importance = true),
-    ROW(iq1_m, SIZES(29, 256, 56, 16), GRID(iq1_m, IQ1)),
-    ROW(iq1_s, SIZES(19, 256, 50, 32), GRID(iq1_s, IQ1), .needs_importance = true),
-    ROW(tq1_0, SIZES(34, 256, 54, 256), .at = 52, .scales = one_scale, .numbers = tq1_numbers),
-    ROW(tq2_0, SIZES(35, 256, 66, 256), .low = { 0, 2, 32 }, .zero = 1, .at = 64,
-        .scales = one_scale),
-    ROW(q1_0, SIZES(41, 128, 18, 128), .low = { 2, 1, 1 }, .values = sign, .scales = one_scale),
-    ROW(q2_0, SIZES(42, 64, 18, 64), .low = { 2, 2, 1 }, .zero = 1, .scales = one_scale),
-    ROW(q8_1, SIZES(9, 32, 36, 32), .low = { 4, 8, 32 }, .scales = one_scale),
-    ROW(q8_k, SIZES(15, 256, 292, 256), .low = { 4, 8, 128 }, .scales = f32_scale),
+#define QUANT(name_, gguf_, block_, bytes_, group_, ...)                                           \
+    [WK_QUANT_##name_] = { .name = #name_,                                                         \
+                           .gguf = gguf_,                                                          \
+                           .block = block_,                                                        \
+                           .bytes = bytes_,                                                        \
+                           .group = group_,                                                        \
+                           .load = wk_##name_##_load,                                              \
+                           .store = wk_##name_##_store,                                            \
+                           __VA_ARGS__ },
+#include "quant.def"
+#undef QUANT
 };

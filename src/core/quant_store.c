@@ -637,10 +637,10 @@ static bool store(int kind, void *blocks, const float *row, int64_t n, const flo
     return true;
 }
 
-#define X(name)                                                                                    \
+#define QUANT(name, ...)                                                                           \
     bool wk_##name##_store(void *blocks, const float *row, int64_t n, const float *importance)     \
     {                                                                                              \
         return store(WK_QUANT_##name, blocks, row, n, importance);                                 \
     }
-WK_QUANTS(X)
-#undef X
+#include "quant.def"
+#undef QUANT
