@@ -103,6 +103,8 @@ $(BUILD)/obj/tests/cpu/amx_%.o: FLAGS += $(FLAGS_avx512) $(FLAGS_bf16)
 # Where speed is not decided, small is better: portable kernels are the reference.
 $(BUILD)/obj/src/ops/%.o $(BUILD)/obj/src/models/%.o $(BUILD)/obj/src/nn/%.o: SMALL := -Os
 $(BUILD)/obj/src/io/%.o $(BUILD)/obj/src/core/%.o $(BUILD)/obj/apps/%.o: SMALL := -Os
+# Blocks of quantized numbers are the same bits on every machine.
+$(BUILD)/obj/src/core/quant_%.o: FLAGS += -ffp-contract=off
 # These have no other kernels.
 LOOPS := batch_norm ctc dropout fft matrix order orthogonal pool scan
 $(LOOPS:%=$(BUILD)/obj/src/ops/%.o): SMALL := -O3
