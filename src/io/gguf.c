@@ -467,16 +467,23 @@ static bool check_vocabulary(const wk_archive *a, const char *path)
     return wk_ok();
 }
 
+/* -00001-of-00002.gguf at the end of a path; 0: not the name of a part. */
 int wk_gguf_parts(const char *path, int *which)
 {
-    enum { TAIL = sizeof "-00001-of-00002.gguf" - 1 };
-    size_t n = strlen(path);
-    int    part = 0, parts = 0, end = 0;
-    if (n < TAIL || sscanf(path + n - TAIL, "-%5d-of-%5d.gguf%n", &part, &parts, &end) != 2 ||
-        end != TAIL || part < 1 || part > parts)
+    static const char like[] = "-#####-of-#####.gguf";
+    size_t            n = strlen(path), tail = sizeof like - 1;
+    int               number[2] = { 0, 0 };
+    if (n < tail)
         return 0;
-    *which = part - 1;
-    return parts;
+    for (size_t i = 0; i < tail; i++) {
+        char c = path[n - tail + i];
+        if (like[i] == '#' ? c < '0' || c > '9' : c != like[i])
+            return 0;
+        if (like[i] == '#')
+            number[i > 6] = number[i > 6] * 10 + (c - '0');
+    }
+    *which = number[0] - 1;
+    return number[0] >= 1 && number[0] <= number[1] ? number[1] : 0;
 }
 
 /* Part i of so many; f is the file that was asked for. */
