@@ -235,7 +235,7 @@ wk_model_info wk_model_describe(const wk_model *m)
     for (int i = 0; i < wk_store_count(m->store); i++) {
         const wk_tensor *x = wk_store_at(m->store, i);
         info.parameters += wk_count(x);
-        info.bytes += wk_count(x) * (int64_t)wk_dtype_size(wk_dtype_of(x));
+        info.bytes += (int64_t)wk_bytes(x);
     }
     return info;
 }

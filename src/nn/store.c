@@ -85,7 +85,7 @@ int64_t wk_store_elements(const wk_store *s)
 void wk_store_track(wk_store *s, bool on)
 {
     for (int i = 0; i < wk_store_count(s); i++)
-        if (wk_dtypes[s->param[i]->dtype].is_float && !s->fixed[i])
+        if (wk_dtypes[s->param[i]->dtype].is_float && !wk_is_quantized(s->param[i]) && !s->fixed[i])
             s->param[i]->tracked = on;
 }
 
