@@ -89,6 +89,8 @@ void wk_store_track(wk_store *s, bool on)
             s->param[i]->tracked = on;
 }
 
+const wk_archive *wk_store_archive(const wk_store *s) { return s ? s->archive : NULL; }
+
 const char *wk_store_unused(const wk_store *s, int i)
 {
     for (int k = 0; s && s->archive && k < wk_archive_count(s->archive); k++)
