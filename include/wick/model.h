@@ -148,6 +148,37 @@ typedef struct {
 WK_API bool wk_generate_with(const wk_generate_args *args);
 #define wk_generate(...) wk_generate_with(&(wk_generate_args){ __VA_ARGS__, .end_ = 0 })
 
+/* ---- Perplexity --------------------------------------------------------- */
+
+typedef struct {
+    int64_t windows, of;                  /* done, and of how many */
+    int64_t tokens, computed;             /* that counted; that the model computed for it */
+    double  loss, loss_error;             /* mean of -log p(token), in nats; its standard error */
+    double  perplexity, perplexity_error; /* e to that */
+    double  seconds;
+} wk_perplexity_state;
+
+typedef struct {
+    wk_model      *model;
+    const char    *text;
+    size_t         size;   /* bytes of text; 0: up to its end */
+    const int32_t *tokens; /* instead of text */
+    int64_t        token_count;
+    int64_t        context; /* tokens of a window; default 512, or the model's if that is less */
+    int64_t        stride;  /* default: windows side by side, of which the second half counts;
+                               or tokens from window to window, and what is new counts */
+    bool (*on_window)(const wk_perplexity_state *now, void *user); /* false: stop */
+    void                *user;
+    wk_perplexity_state *result; /* is filled in */
+    int                  end_;   /* set by the macro, so that partial lists do not warn */
+} wk_perplexity_args;
+
+/* How well the model predicts a text: the lower the better, and 1 is perfect.  Without a
+ * stride as llama.cpp's llama-perplexity (the rest of a window is left out), with one as in
+ * "Perplexity of fixed-length models" of transformers' documentation. */
+WK_API bool wk_perplexity_with(const wk_perplexity_args *args);
+#define wk_perplexity(...) wk_perplexity_with(&(wk_perplexity_args){ __VA_ARGS__, .end_ = 0 })
+
 #ifdef __cplusplus
 }
 #endif
