@@ -139,7 +139,7 @@ INLINE void block(int rows, int m, wk_dtype dtype, const char *w, int64_t w_row,
         for (; i + rows <= n; i += rows)
             for (int l = 0; l < m; l += few)
                 dots(rows, few, dtype, w + (r + i) * w_row, w_row, j, x + l * j->x_row,
-                     rows > 1 || (j->ask && l == 0), parts + l * VF + i);
+                     (rows > 1 && m == 1) || (j->ask && l == 0), parts + l * VF + i);
         for (; rows > 1 && i < n; i++)
             for (int l = 0; l < m; l += few)
                 dots(1, few, dtype, w + (r + i) * w_row, w_row, j, x + l * j->x_row, false,
