@@ -6,7 +6,11 @@
  * texts that end in NUL.  The trie is a double array as Darts-clone has it, a word per
  * node: bits 0-7 and 31 the label, bit 8 set where a key ends here, bits 10-30 the offset to
  * the children (times 256 with bit 9), of which child c is at (node ^ offset) ^ c; a key's
- * value, where its text begins, is in child 0.  The longest key at a place is replaced. */
+ * value, where its text begins, is in child 0.
+ *
+ * SentencePiece replaces the longest key at each place.  The tokenizers of Hugging Face look
+ * at a character with its marks, if that is less than 6 bytes, else at a character alone, and
+ * replace all of it by what they have for the shortest key that it begins with. */
 #include "text.h"
 
 static uint32_t word_at(const char *p)
@@ -28,8 +32,8 @@ bool wk_charsmap_prepare(wk_step *s)
 
 static uint32_t offset(uint32_t node) { return (node >> 10) << ((node & 0x200) >> 6); }
 
-/* The length of the longest key that text begins with, 0 for none; *value is its value. */
-static size_t longest_key(wk_str map, wk_str text, uint32_t *value)
+/* The length of the longest (or shortest) key that text begins with, 0 for none. */
+static size_t find_key(wk_str map, wk_str text, bool longest, uint32_t *value)
 {
     const char *trie = map.at + 4;
     size_t      nodes = trie_size(map) / 4, found = 0;
@@ -46,17 +50,41 @@ static size_t longest_key(wk_str map, wk_str text, uint32_t *value)
         if (node & 0x100 && leaf < nodes) {
             found = i + 1;
             *value = word_at(trie + 4 * (size_t)leaf) & 0x7FFFFFFF;
+            if (!longest)
+                break;
         }
     }
     return found;
 }
 
-/* The text for what text begins with, *taken bytes of it; at is NULL: it stays. */
-static wk_str replacement(wk_str map, wk_str text, size_t *taken)
+/* The first character; with what belongs to it, if that is short. */
+static wk_str cluster(wk_str text)
 {
+    enum { SHORT = 6, JOINERS = 0x200C };
+    const char *p = text.at, *end = p + text.size, *q = p;
+    uint32_t    c = wk_utf8_next(&p, end, NULL);
+    size_t      one = (size_t)(p - text.at);
+    if (c == '\r' && p < end && *p == '\n')
+        return (wk_str){ text.at, 2 };
+    for (q = p; p < end && c != '\r' && c != '\n'; q = p) {
+        c = wk_utf8_next(&p, end, NULL);
+        if (!wk_is_mark(c) && (c & ~1u) != JOINERS)
+            break;
+    }
+    return (wk_str){ text.at, q - text.at < SHORT ? (size_t)(q - text.at) : one };
+}
+
+/* The text for what text begins with, *taken bytes of it; at is NULL: it stays. */
+static wk_str replacement(const wk_step *step, wk_str text, size_t *taken)
+{
+    wk_str   map = step->content;
     size_t   texts = 4 + trie_size(map);
     uint32_t value = 0;
-    *taken = longest_key(map, text, &value);
+    if (!step->longest)
+        text = cluster(text);
+    *taken = find_key(map, text, step->longest, &value);
+    if (*taken && !step->longest)
+        *taken = text.size;
     if (!*taken || value >= map.size - texts)
         return (wk_str){ 0 };
     wk_str      s = { map.at + texts + value, map.size - texts - value };
@@ -72,7 +100,7 @@ bool wk_charsmap_normalize(const wk_step *s, wk_text_work *w, wk_str text, wk_bu
     uint64_t    budget = wk_text_budget(text.size);
     for (const char *p = text.at; p < end && wk_ok();) {
         size_t taken;
-        wk_str new = replacement(s->content, (wk_str){ p, (size_t)(end - p) }, &taken);
+        wk_str new = replacement(s, (wk_str){ p, (size_t)(end - p) }, &taken);
         if (new.at) {
             w->cut_front |= !new.size && !out->size;
             if (wk_text_spend(&budget, new.size, s->file))

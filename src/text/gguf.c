@@ -424,7 +424,7 @@ static bool build_t5(builder *b)
         m->score[i] = b->type[i] == USER_DEFINED ? 0 : sought ? score : (double)NAN;
     }
     wk_str map = read_charsmap(b);
-    if (map.size && !normalizer(b, "Precompiled", &(wk_step){ .content = map }))
+    if (map.size && !normalizer(b, "Precompiled", &(wk_step){ .content = map, .longest = true }))
         wk_context("%s", KEY("precompiled_charsmap"));
     if (get_flag(b, KEY("remove_extra_whitespaces"), false))
         normalizer(b, NULL, &(wk_step){ .kind = &wk_merge_blanks });

@@ -157,6 +157,7 @@ struct wk_step {
 
     wk_str         pattern, content, prefix; /* prepend, replacement, delimiter, suffix: content */
     bool           pattern_is_regex;
+    bool           longest; /* of a charsmap: the longest key counts, as in SentencePiece */
     wk_regex      *regex; /* one of these, if there is a pattern */
     const wk_scan *scan;
     wk_next_fn     next;
