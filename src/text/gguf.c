@@ -418,6 +418,7 @@ static bool build_t5(builder *b)
     set_unknown(b, true);
     m->kind = &wk_unigram;
     m->score = wk_alloc_array((size_t)b->size, sizeof *m->score);
+    m->scores = (size_t)b->size;
     for (int32_t i = 0; m->score && i < b->size && wk_ok(); i++) {
         float score = get_score(b, i);
         bool  sought = b->type[i] == NORMAL || b->type[i] == UNUSED;

@@ -158,7 +158,7 @@ struct wk_step {
     wk_str         pattern, content, prefix; /* prepend, replacement, delimiter, suffix: content */
     bool           pattern_is_regex;
     bool           longest; /* of a charsmap: the longest key counts, as in SentencePiece */
-    wk_regex      *regex; /* one of these, if there is a pattern */
+    wk_regex      *regex;   /* one of these, if there is a pattern */
     const wk_scan *scan;
     wk_next_fn     next;
     bool (*is)(uint32_t c); /* for what cuts at single characters */
@@ -270,8 +270,9 @@ typedef struct {
 
     wk_merge *merge; /* a hash table */
     size_t    merges, slots;
-    uint32_t *rank;             /* by id, instead of merges: of joining two pieces to this one */
-    double   *score;            /* by id: of Unigram; NAN for what is not looked for in texts */
+    uint32_t *rank;  /* by id, instead of merges: of joining two pieces to this one */
+    double   *score; /* by id: of Unigram; NAN for what is not looked for in texts */
+    size_t    scores;
     double    unk_score;        /* of a character that is in no piece */
     uint16_t *reach;            /* the bytes of the longest piece, by what it begins with */
     int32_t   last_merged;      /* the id that the last merge made */

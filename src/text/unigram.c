@@ -18,6 +18,8 @@ static const double UNKNOWN = 10; /* so much worse than the worst piece is a cha
 bool wk_unigram_read_vocab(wk_tokenizer *t, wk_json *j)
 {
     size_t room = 0, count = 0;
+    if (t->model.score || t->vocab.size)
+        wk_json_fail(j, "model: a second \"vocab\"");
     for (wk_json_array(j); wk_json_item(j);) {
         int n = 0;
         if (!wk_reserve(&t->model.score, &room, count + 1, sizeof *t->model.score))
@@ -32,7 +34,7 @@ bool wk_unigram_read_vocab(wk_tokenizer *t, wk_json *j)
                 wk_json_skip(j);
         if (n != 2)
             wk_json_fail(j, "model Unigram: a row must be a piece and its score");
-        count++;
+        t->model.scores = ++count;
     }
     return wk_ok();
 }
@@ -48,8 +50,9 @@ static bool prepare(wk_tokenizer *t)
 {
     wk_model *m = &t->model;
     double    least = INFINITY;
-    if (!m->score || m->has_merges) {
-        wk_fail(WK_ERR_FORMAT, "%s: model Unigram: there must be scores, and no merges", t->name);
+    if (!m->score || m->scores != t->vocab.size || m->has_merges) {
+        wk_fail(WK_ERR_FORMAT, "%s: model Unigram: each piece must have a score, and no merges",
+                t->name);
         return false;
     }
     wk_model_find_bytes(t);
