@@ -24,9 +24,15 @@ typedef struct {
 
     wk_tensor *(*pack)(wk_tensor *weight); /* see wk_pack(); NULL: as it is */
     const wk_few_fn *few;                  /* with 1, 2, 4, 8 rows and such a weight */
+
+    /* Products with quantized weights in panels. */
+    bool (*gemm_quant)(const wk_gemm *g, int threads);
+    const wk_quant_kernels *quant;
 } wk_cpu_isa;
 
 extern const wk_cpu_isa wk_cpu_base, wk_cpu_avx2, wk_cpu_avx512, wk_cpu_avx512bf16, wk_cpu_amx;
+
+extern const wk_quant_kernels wk_cpu_quant_kernels_vnni;
 
 /* Panels of bf16: x86/panels_bf16.c. */
 wk_tensor             *wk_panels_pack(wk_tensor *weight);
