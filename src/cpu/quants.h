@@ -26,8 +26,8 @@ enum {
     WK_CHUNK_GROUPS = 16,
     WK_QUADS = WK_UNIT / 4,
     WK_QUAD_BYTES = 4 * WK_PANEL, /* of a quad of bytes of all outputs */
-    WK_TILES = 5,
-    WK_MOST_TILE = 12 /* rows of x */
+    WK_TILE = 6,                  /* the most rows of a tile; its columns are two panels */
+    WK_SIDE = 4 * WK_PANEL        /* sums of a row that are finished together */
 };
 
 /* How numbers lie.  F(name, bits in a first field, and in a second one above those; do they
@@ -82,9 +82,9 @@ void wk_quant_unpack(int type, char *rows, int64_t row_bytes, int64_t count, int
 
 /* ---- What an instruction set offers ------------------------------------- */
 
-/* Of x, for so many rows at a time and for each unit: [8][rows] quads, [rows] scales in
- * f32, then for each group [rows] the sum of the bytes: times the scale in f32 where w has
- * least values, else times -zero of w as an integer. */
+/* Of x, for each unit and row: 8 quads, the scale in f32, then for each group the sum of
+ * the bytes: times the scale in f32 where w has least values, else times -zero of w as an
+ * integer.  Few rows: these records one after another; else word by word of j->rows rows. */
 typedef struct {
     const wk_quant        *type;
     const wk_quant_layout *layout;
@@ -93,7 +93,8 @@ typedef struct {
     int                    zero;       /* what numbers have too much */
     int64_t                k;
     int                    rows; /* of x at a time */
-    bool                   ask;  /* early for what is to come */
+    bool                   few;
+    bool                   ask; /* early for what is to come */
 } wk_quant_job;
 
 static inline int64_t wk_quant_record(const wk_quant_job *j) /* words of a row in a unit */
@@ -101,30 +102,30 @@ static inline int64_t wk_quant_record(const wk_quant_job *j) /* words of a row i
     return WK_QUADS + 1 + j->bits->parts;
 }
 
-/* c [rows, 16] = or += x times numbers as bytes */
+/* c [rows, 32] = or += x times numbers as bytes; rows of c are WK_SIDE apart. */
 typedef struct {
     const uint32_t *x;
-    const char     *w;              /* [units][8] quads */
-    const float    *scale, *offset; /* [units * parts][16]; offset may be NULL */
+    const char     *w;              /* [units][8 quads][2 panels] */
+    const float    *scale, *offset; /* [units * parts][32]; offset may be NULL */
     int64_t         units;
     int             parts;
     float          *c;
-    int64_t         ldc;
     bool            add;
 } wk_quant_tile;
 
+typedef void (*wk_quant_few_fn)(const wk_quant_job *j, const char *panel, const uint32_t *x,
+                                float *sums);
+
 struct wk_quant_kernels {
-    int bias;               /* what is added to signed numbers of 8 bits */
-    int rows[WK_TILES + 1]; /* of tiles, ascending; 0: no more */
+    int bias; /* what is added to signed numbers of 8 bits */
     void (*quantize)(const wk_quant_job *j, const float *row, int64_t units, uint32_t *x);
     void (*scales[WK_SCALES_COUNT])(const uint8_t *head, int64_t blocks, float *scale,
                                     float *offset);
     void (*unpack[WK_NUMBERS_COUNT])(const wk_quant_job *j, const char *numbers, int64_t units,
                                      char *quads);
-    /* The sums of a panel with one row of x. */
-    void (*one[WK_NUMBERS_COUNT])(const wk_quant_job *j, const char *panel, const uint32_t *x,
-                                  float *sums);
-    void (*tile[2][WK_TILES])(const wk_quant_tile *t); /* for numbers of 8 bits or not */
+    /* The sums of a panel with one row of x, with few. */
+    wk_quant_few_fn one[WK_NUMBERS_COUNT], few[WK_NUMBERS_COUNT];
+    void (*tile[2][2])(const wk_quant_tile *t); /* numbers of 8 bits or not; 4 or 6 rows */
 };
 
 #endif

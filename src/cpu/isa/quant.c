@@ -38,41 +38,39 @@ INLINE vf broadcast_f32(const uint32_t *p)
 
 /* ---- x ------------------------------------------------------------------ */
 
-/* To the nearest; a unit with a NaN or an infinity gets scale NaN and numbers 0. */
-static float to_bytes(const float *x, int8_t byte[WK_UNIT], int32_t sum[2])
+/* To the nearest; the scale of a unit with a NaN or an infinity is NaN.  sum: of each half,
+ * or only of both at [0]. */
+INLINE float to_bytes(const float *x, int8_t byte[WK_UNIT], bool halves, int32_t sum[2])
 {
-    vf most = vset(0), bad = vset(0), v[WK_UNIT / VF];
+    vf most = vset(0), v[WK_UNIT / VF], sums[2] = { vset(0), vset(0) };
     UNROLLED
     for (int i = 0; i < WK_UNIT / VF; i++) {
         v[i] = vload(x + i * VF);
         most = vmax(most, vabs(v[i]));
-        bad = vfma(v[i], vset(0), bad);
     }
-    float largest = vlargest(most), scale = largest / 127 + vsum(bad);
-    float inverse = largest >= 0x1p-120f && scale == scale ? 127 / largest : 0;
-    vf    sums[2] = { vset(0), vset(0) };
+    float largest = vlargest(most), inverse = largest >= 0x1p-120f ? 127 / largest : 0;
     UNROLLED
     for (int i = 0; i < WK_UNIT / VF; i++) {
-        vf r = inverse ? vround(v[i] * inverse) : vset(0);
-        sums[i * VF / 16] += r;
+        vf r = vround(v[i] * inverse);
+        sums[halves ? i * VF / 16 : 0] += r;
         vnarrow_bytes(byte + i * VF, __builtin_convertvector(r, vi));
     }
-    sum[0] = (int32_t)vsum(sums[0]), sum[1] = (int32_t)vsum(sums[1]);
-    return scale;
+    float low = vsum(sums[0]), high = halves ? vsum(sums[1]) : 0;
+    bool  good = low + high == low + high;
+    sum[0] = good ? (int32_t)low : 0, sum[1] = good ? (int32_t)high : 0;
+    return good ? largest / 127 : NAN;
 }
 
 static void quantize(const wk_quant_job *j, const float *row, int64_t units, uint32_t *x)
 {
-    int rows = j->rows, parts = j->bits->parts;
-    for (; units > 0; units--, row += WK_UNIT, x += wk_quant_record(j) * rows) {
+    int rows = j->few ? 1 : j->rows, parts = j->bits->parts;
+    for (; units > 0; units--, row += WK_UNIT, x += wk_quant_record(j) * j->rows) {
         uint32_t quads[WK_QUADS];
         int32_t  sum[2];
-        float    scale = to_bytes(row, (int8_t *)quads, sum);
+        float    scale = to_bytes(row, (int8_t *)quads, parts > 1, sum);
         for (int q = 0; q < WK_QUADS; q++)
             x[q * rows] = quads[q];
         memcpy(x + WK_QUADS * rows, &scale, 4);
-        if (parts == 1)
-            sum[0] += sum[1];
         for (int part = 0; part < parts; part++) {
             float   f = scale * (float)sum[part];
             int32_t start = -j->zero * sum[part];
@@ -247,112 +245,169 @@ INLINE vi table_of(const wk_quant_job *j, bool wanted)
     return table;
 }
 
+/* To quads with room for those of a second panel. */
 INLINE void unpack(wk_quant_bits f, const wk_quant_job *j, const char *p, int64_t units, char *to)
 {
     vi table = table_of(j, f.table);
     for (; units > 0; units--, p += (f.low + f.high) * WK_QUAD_BYTES)
         UNROLLED
-    for (int q = 0; q < WK_QUADS; q++, to += WK_QUAD_BYTES)
+    for (int q = 0; q < WK_QUADS; q++, to += 2 * WK_QUAD_BYTES)
         EACH(h) vstore((float *)(void *)(to + h * VBYTES), (vf)quad(f, p, q, h, table));
 }
 
-/* ---- One row of x ------------------------------------------------------- */
+/* ---- Few rows of x ------------------------------------------------------ */
 
-INLINE void one(wk_quant_bits f, const wk_quant_job *j, const char *p, const uint32_t *x,
+/* A unit of a panel with a row of x. */
+INLINE vf unit(wk_quant_bits f, const vi w[WK_QUADS], const vf scale[2], const uint32_t *x)
+{
+    const int quads = WK_QUADS / f.parts;
+    vf        t = vset(0);
+    UNROLLED
+    for (int part = 0; part < f.parts; part++) {
+        vi acc = f.least ? viset(0) : broadcast(x + WK_QUADS + 1 + part);
+        UNROLLED
+        for (int q = part * quads; q < (part + 1) * quads; q++)
+            acc = is_wide(f) ? vdot_signed(acc, w[q], broadcast(x + q))
+                             : vdot(acc, w[q], broadcast(x + q));
+        t = vfma(__builtin_convertvector(acc, vf), scale[part], t);
+    }
+    return t;
+}
+
+/* The sums of a panel with m rows of x, SIDE apart; m is 1 or j->rows. */
+INLINE void few(int m, wk_quant_bits f, const wk_quant_job *j, const char *p, const uint32_t *x,
                 float *sums)
 {
-    const int words = WK_QUADS + 1 + f.parts, quads = WK_QUADS / f.parts;
-    const int bytes = (f.low + f.high) * WK_QUAD_BYTES;
+    const int words = WK_QUADS + 1 + f.parts, bytes = (f.low + f.high) * WK_QUAD_BYTES;
     vi        table = table_of(j, f.table);
-    vf        sum[PARTS];
+    vf        single[PARTS]; /* the sums of one row */
     float     scale[WK_CHUNK_GROUPS * WK_PANEL], offset[WK_CHUNK_GROUPS * WK_PANEL];
-    EACH(h) sum[h] = vset(0);
+    EACH(h) single[h] = vset(0);
+    for (int i = 0; m > 1 && i < m; i++)
+        memset(sums + i * WK_SIDE, 0, WK_PANEL * sizeof *sums);
     for (int64_t k = j->k; k > 0; k -= WK_CHUNK) {
         int64_t n = wk_min_i64(k, WK_CHUNK), blocks = n / j->type->block;
         WK_ISA(quant_kernels).scales[j->layout->scales]((const uint8_t *)p, blocks, scale, offset);
         p += blocks * wk_quant_head(j->layout);
         const float *s = scale, *o = offset;
-        for (n /= WK_UNIT; n > 0; n--, p += bytes, x += words) {
+        for (n /= WK_UNIT; n > 0; n--, p += bytes) {
             if (j->ask)
                 for (int i = 0; i < bytes; i += 64)
                     __builtin_prefetch(p + i + WK_DISTANCE, 0, 2);
             EACH(h)
             {
-                vf t = vset(0);
+                vi              w[WK_QUADS];
+                vf              r[2], least[2] = { vset(0), vset(0) };
+                const uint32_t *y = x;
+                float          *sum = sums + h * VF;
+                UNROLLED
+                for (int q = 0; q < WK_QUADS; q++)
+                    w[q] = quad(f, p, q, h, table);
                 UNROLLED
                 for (int part = 0; part < f.parts; part++) {
-                    const uint32_t *extra = x + WK_QUADS + 1 + part;
-                    vi              acc = f.least ? viset(0) : broadcast(extra);
-                    UNROLLED
-                    for (int q = part * quads; q < (part + 1) * quads; q++) {
-                        vi w = quad(f, p, q, h, table);
-                        acc = is_wide(f) ? vdot_signed(acc, w, broadcast(x + q))
-                                         : vdot(acc, w, broadcast(x + q));
-                    }
-                    t = vfma(__builtin_convertvector(acc, vf), vload(AT(s, part)), t);
+                    r[part] = vload(AT(s, part));
                     if (f.least)
-                        sum[h] = vfma(vload(AT(o, part)), broadcast_f32(extra), sum[h]);
+                        least[part] = vload(AT(o, part));
                 }
-                sum[h] = vfma(t, broadcast_f32(x + WK_QUADS), sum[h]);
+                for (int i = 0; i < m; i++, y += words, sum += WK_SIDE) {
+                    vf t = m > 1 ? vload(sum) : single[h];
+                    t = vfma(unit(f, w, r, y), broadcast_f32(y + WK_QUADS), t);
+                    UNROLLED
+                    for (int part = 0; f.least && part < f.parts; part++)
+                        t = vfma(least[part], broadcast_f32(y + WK_QUADS + 1 + part), t);
+                    if (m > 1)
+                        vstore(sum, t);
+                    else
+                        single[h] = t;
+                }
             }
+            x += m * words;
             s += f.parts * WK_PANEL, o += f.parts * WK_PANEL;
         }
     }
-    EACH(h) vstore(sums + h * VF, sum[h]);
+    EACH(h) if (m == 1) vstore(sums + h * VF, single[h]);
 }
 
 /* ---- Tiles -------------------------------------------------------------- */
 
-INLINE void tile_part(int rows, bool wide, const wk_quant_tile *t, int h)
+#if defined __AVX2__ && !defined __AVX512F__
+enum { WIDTH = 1 }; /* vectors of a tile: as many as registers allow */
+#else
+enum { WIDTH = 2 };
+#endif
+
+INLINE void tile_part(int rows, bool wide, const wk_quant_tile *t, int at)
 {
     const uint32_t *x = t->x;
-    const char     *w = t->w + h * VBYTES;
-    const float    *scale = t->scale + h * VF, *offset = t->offset ? t->offset + h * VF : NULL;
-    vf              sum[WK_MOST_TILE];
+    const char     *w = t->w + 4 * at;
+    const float    *scale = t->scale + at, *offset = t->offset ? t->offset + at : NULL;
+    vf              sum[WK_TILE][WIDTH];
     UNROLLED
-    for (int i = 0; i < rows; i++)
-        sum[i] = t->add ? vload(t->c + i * t->ldc + h * VF) : vset(0);
+    for (int i = 0; i < rows; i++) {
+        UNROLLED
+        for (int v = 0; v < WIDTH; v++)
+            sum[i][v] = t->add ? vload(t->c + i * WK_SIDE + at + v * VF) : vset(0);
+    }
     for (int64_t n = t->units; n > 0; n--) {
         const uint32_t *scale_x = x + WK_QUADS * rows, *extra = scale_x + rows;
-        for (int part = 0; part < t->parts; part++, extra += rows, scale += WK_PANEL) {
-            vi acc[WK_MOST_TILE];
+        for (int part = 0; part < t->parts; part++, extra += rows, scale += 2 * WK_PANEL) {
+            vi acc[WK_TILE][WIDTH];
             UNROLLED
-            for (int i = 0; i < rows; i++)
-                acc[i] = offset ? viset(0) : broadcast(extra + i);
+            for (int i = 0; i < rows; i++) {
+                UNROLLED
+                for (int v = 0; v < WIDTH; v++)
+                    acc[i][v] = offset ? viset(0) : broadcast(extra + i);
+            }
             for (int half = t->parts; half <= 2; half++) {
                 UNROLLED
-                for (int q = 0; q < WK_QUADS / 2; q++, w += WK_QUAD_BYTES, x += rows) {
-                    vi y = vload_words(w);
+                for (int q = 0; q < WK_QUADS / 2; q++, w += 2 * WK_QUAD_BYTES, x += rows) {
+                    vi y[WIDTH];
                     UNROLLED
-                    for (int i = 0; i < rows; i++)
-                        acc[i] = wide ? vdot_signed(acc[i], y, broadcast(x + i))
-                                      : vdot(acc[i], y, broadcast(x + i));
+                    for (int v = 0; v < WIDTH; v++)
+                        y[v] = vload_words(w + v * VBYTES);
+                    UNROLLED
+                    for (int i = 0; i < rows; i++) {
+                        vi z = broadcast(x + i);
+                        UNROLLED
+                        for (int v = 0; v < WIDTH; v++)
+                            acc[i][v] =
+                                wide ? vdot_signed(acc[i][v], y[v], z) : vdot(acc[i][v], y[v], z);
+                    }
                 }
             }
-            vf s = vload(scale);
             UNROLLED
-            for (int i = 0; i < rows; i++)
-                sum[i] = vfma(__builtin_convertvector(acc[i], vf), s * broadcast_f32(scale_x + i),
-                              sum[i]);
-            if (offset) {
-                vf o = vload(offset);
+            for (int i = 0; i < rows; i++) {
+                vf z = broadcast_f32(scale_x + i);
                 UNROLLED
-                for (int i = 0; i < rows; i++)
-                    sum[i] = vfma(o, broadcast_f32(extra + i), sum[i]);
-                offset += WK_PANEL;
+                for (int v = 0; v < WIDTH; v++)
+                    sum[i][v] = vfma(__builtin_convertvector(acc[i][v], vf),
+                                     vload(scale + v * VF) * z, sum[i][v]);
             }
+            if (!offset)
+                continue;
+            UNROLLED
+            for (int i = 0; i < rows; i++) {
+                vf z = broadcast_f32(extra + i);
+                UNROLLED
+                for (int v = 0; v < WIDTH; v++)
+                    sum[i][v] = vfma(vload(offset + v * VF), z, sum[i][v]);
+            }
+            offset += 2 * WK_PANEL;
         }
         x = extra;
     }
     UNROLLED
-    for (int i = 0; i < rows; i++)
-        vstore(t->c + i * t->ldc + h * VF, sum[i]);
+    for (int i = 0; i < rows; i++) {
+        UNROLLED
+        for (int v = 0; v < WIDTH; v++)
+            vstore(t->c + i * WK_SIDE + at + v * VF, sum[i][v]);
+    }
 }
 
 INLINE void tile(int rows, bool wide, const wk_quant_tile *t)
 {
-    for (int h = 0; h < PARTS; h++)
-        tile_part(rows, wide, t, h);
+    for (int at = 0; at < 2 * WK_PANEL; at += WIDTH * VF)
+        tile_part(rows, wide, t, at);
 }
 
 /* ---- All of it ---------------------------------------------------------- */
@@ -364,57 +419,35 @@ INLINE void tile(int rows, bool wide, const wk_quant_tile *t)
     }                                                                                              \
     static void one_##name(const wk_quant_job *j, const char *p, const uint32_t *x, float *sums)   \
     {                                                                                              \
-        one((wk_quant_bits){ __VA_ARGS__ }, j, p, x, sums);                                        \
+        few(1, (wk_quant_bits){ __VA_ARGS__ }, j, p, x, sums);                                     \
+    }                                                                                              \
+    static void few_##name(const wk_quant_job *j, const char *p, const uint32_t *x, float *sums)   \
+    {                                                                                              \
+        few(j->rows, (wk_quant_bits){ __VA_ARGS__ }, j, p, x, sums);                               \
     }
 WK_NUMBERS(KERNELS)
 
-#define TILE(rows, wide)                                                                           \
-    static void tile_##rows##_##wide(const wk_quant_tile *t) { tile(rows, wide, t); }
-#if defined __AVX2__ && !defined __AVX512F__
-#define ROWS                                                                                       \
-    {                                                                                              \
-        1, 2, 4, 6                                                                                 \
-    }
-#define TILES(wide) TILE(1, wide) TILE(2, wide) TILE(4, wide) TILE(6, wide)
-#define TABLE(wide)                                                                                \
-    {                                                                                              \
-        tile_1_##wide, tile_2_##wide, tile_4_##wide, tile_6_##wide                                 \
-    }
-#else
-#define ROWS                                                                                       \
-    {                                                                                              \
-        1, 2, 4, 8, 12                                                                             \
-    }
-#define TILES(wide) TILE(1, wide) TILE(2, wide) TILE(4, wide) TILE(8, wide) TILE(12, wide)
-#define TABLE(wide)                                                                                \
-    {                                                                                              \
-        tile_1_##wide, tile_2_##wide, tile_4_##wide, tile_8_##wide, tile_12_##wide                 \
-    }
-#endif
+#define TILES(wide)                                                                                \
+    static void tile_4_##wide(const wk_quant_tile *t) { tile(4, wide, t); }                        \
+    static void tile_6_##wide(const wk_quant_tile *t) { tile(6, wide, t); }
 TILES(0)
-
 #if defined __AVX512VNNI__ || !defined __AVX2__
-#define TABLES                                                                                     \
-    {                                                                                              \
-        TABLE(0), TABLE(0)                                                                         \
-    }
+#define tile_4_1 tile_4_0
+#define tile_6_1 tile_6_0
 #else
 TILES(1)
-#define TABLES                                                                                     \
-    {                                                                                              \
-        TABLE(0), TABLE(1)                                                                         \
-    }
 #endif
 
 #define UNPACK(name, ...) [WK_NUMBERS_##name] = unpack_##name,
 #define ONE(name, ...)    [WK_NUMBERS_##name] = one_##name,
+#define FEW(name, ...)    [WK_NUMBERS_##name] = few_##name,
 #define SCALE(name)       [WK_SCALES_##name] = name##_scales,
 const wk_quant_kernels WK_ISA(quant_kernels) = {
     .bias = VBIAS,
-    .rows = ROWS,
     .quantize = quantize,
     .scales = { WK_SCALES(SCALE) },
     .unpack = { WK_NUMBERS(UNPACK) },
     .one = { WK_NUMBERS(ONE) },
-    .tile = TABLES,
+    .few = { WK_NUMBERS(FEW) },
+    .tile = { { tile_4_0, tile_6_0 }, { tile_4_1, tile_6_1 } },
 };

@@ -8,17 +8,18 @@
 #include "matrix.h"
 
 enum {
-    SIDE = 4 * WK_PANEL, /* columns that are finished together */
-    STEP = 32,           /* units of a panel that are unpacked together */
-    BLOCK_ROWS = 256,    /* rows of a piece */
-    STREAM = 1 << 20     /* bytes of weight in a piece of few rows */
+    SIDE = WK_SIDE,
+    FEW = 8,          /* rows for which nothing is unpacked */
+    STEP = 16,        /* units of a panel that are unpacked together */
+    BLOCK_ROWS = 256, /* rows of a piece */
+    STREAM = 1 << 20  /* bytes of weight in a piece of few rows */
 };
 
 typedef struct {
     const wk_gemm          *g;
     const wk_quant_kernels *kernels;
     wk_quant_job            j;
-    int                     sides, size; /* size: which tile */
+    int                     sides;
     bool                    wide;
     int64_t                 units;
     int64_t                 panels, groups; /* of columns; of rows */
@@ -52,25 +53,26 @@ static void quantize_group(const plan *p, int64_t group, float *room)
             wk_dtypes[g->a.dtype].load[WK_AS_F32](room, row, g->k, g->a.col);
             row = room;
         }
-        p->kernels->quantize(&p->j, row, p->units, x + i);
+        p->kernels->quantize(&p->j, row, p->units, x + i * (p->j.few ? wk_quant_record(&p->j) : 1));
     }
 }
 
-/* ---- One row ------------------------------------------------------------ */
+/* ---- Few rows ----------------------------------------------------------- */
 
-static void one_row(const plan *p, int64_t begin, int64_t end)
+static void few_rows(const plan *p, int64_t begin, int64_t end)
 {
-    const wk_gemm *g = p->g;
-    float          sums[2][SIDE];
+    const wk_gemm  *g = p->g;
+    int             numbers = p->j.layout->numbers;
+    wk_quant_few_fn few = g->m > 1 ? p->kernels->few[numbers] : p->kernels->one[numbers];
+    float           sums[2][FEW * SIDE];
     for (int64_t at = begin; at < end; at += SIDE / WK_PANEL) {
         int64_t n = wk_min_i64(SIDE / WK_PANEL, end - at);
         for (int s = 0; s < p->sides; s++)
             for (int64_t i = 0; i < n; i++)
-                p->kernels->one[p->j.layout->numbers](
-                    &p->j, (const char *)g->b[s].data + (at + i) * p->panel_bytes, p->x,
+                few(&p->j, (const char *)g->b[s].data + (at + i) * p->panel_bytes, p->x,
                     sums[s] + i * WK_PANEL);
         WK_ISA(gemm_finish)
-        (g, 0, at * WK_PANEL, 1, (int)wk_min_i64(SIDE, g->n - at * WK_PANEL), sums[0],
+        (g, 0, at * WK_PANEL, (int)g->m, (int)wk_min_i64(SIDE, g->n - at * WK_PANEL), sums[0],
          p->sides > 1 ? sums[1] : NULL, SIDE);
     }
 }
@@ -85,60 +87,69 @@ typedef struct {
 static room room_of(const plan *p, int thread)
 {
     room r = { .quads = p->room + (size_t)thread * p->room_size };
-    r.scale = (float *)(void *)(r.quads + STEP * WK_QUADS * WK_QUAD_BYTES);
-    r.offset = r.scale + STEP * 2 * WK_PANEL;
-    r.sums = r.offset + STEP * 2 * WK_PANEL;
+    r.scale = (float *)(void *)(r.quads + STEP * WK_QUADS * 2 * WK_QUAD_BYTES);
+    r.offset = r.scale + STEP * 2 * 2 * WK_PANEL;
+    r.sums = r.offset + STEP * 2 * 2 * WK_PANEL;
     return r;
 }
 
 static size_t size_of_room(const plan *p)
 {
     size_t sums = (size_t)(p->sides * p->down * p->j.rows * SIDE);
-    return STEP * WK_QUADS * WK_QUAD_BYTES + (4 * STEP * WK_PANEL + sums) * sizeof(float);
+    return STEP * WK_QUADS * 2 * WK_QUAD_BYTES + (8 * STEP * WK_PANEL + sums) * sizeof(float);
 }
 
-/* Units of a panel as bytes, with their scales. */
-static void unpack(const plan *p, const char *panel, int64_t unit, int64_t units, const room *r)
+/* Units of a panel as bytes, with their scales, beside those of another panel. */
+static void unpack(const plan *p, const char *panel, int64_t unit, int64_t units, const room *r,
+                   int beside)
 {
     const wk_quant_layout *l = p->j.layout;
-    const int64_t          in_chunk = WK_CHUNK / WK_UNIT, groups = p->j.bits->parts * WK_PANEL;
+    const int64_t          in_chunk = WK_CHUNK / WK_UNIT, groups = p->j.bits->parts;
     const char            *at = panel + unit / in_chunk * p->chunk_bytes;
+    float                  scale[2][WK_CHUNK_GROUPS * WK_PANEL];
     for (int64_t u = 0; u < units; u += in_chunk, at += p->chunk_bytes) {
         int64_t n = wk_min_i64(in_chunk, units - u), blocks = n * WK_UNIT / p->j.type->block;
-        p->kernels->scales[l->scales]((const uint8_t *)at, blocks, r->scale + u * groups,
-                                      r->offset + u * groups);
+        p->kernels->scales[l->scales]((const uint8_t *)at, blocks, scale[0], scale[1]);
+        for (int64_t i = 0; i < n * groups; i++) {
+            int64_t to = ((u * groups + i) * 2 + beside) * WK_PANEL;
+            memcpy(r->scale + to, scale[0] + i * WK_PANEL, WK_PANEL * sizeof(float));
+            if (p->j.bits->least)
+                memcpy(r->offset + to, scale[1] + i * WK_PANEL, WK_PANEL * sizeof(float));
+        }
         p->kernels->unpack[l->numbers](&p->j, at + blocks * wk_quant_head(l), n,
-                                       r->quads + u * WK_QUADS * WK_QUAD_BYTES);
+                                       r->quads + (u * WK_QUADS * 2 + beside) * WK_QUAD_BYTES);
     }
 }
 
-/* Groups of rows i .. i_end with up to four panels from j on. */
+/* Groups of rows i .. i_end with up to four panels from j on; of an odd number the last
+ * one counts twice. */
 static void tiles(const plan *p, int64_t i, int64_t i_end, int64_t j, int64_t panels, int side,
                   const room *r)
 {
     const wk_gemm *g = p->g;
-    int64_t        steps = divide_up(p->units, STEP), rows = p->j.rows;
+    int64_t        pairs = (panels + 1) / 2, rows = p->j.rows;
     int64_t        record = wk_quant_record(&p->j) * rows;
     float         *sums = r->sums + side * p->down * rows * SIDE;
-    for (int64_t n = 0; n < steps * panels; n++) {
-        /* a single group goes along the panel, others stay with a part of x */
-        int64_t step = i_end - i > 1 ? n / panels : n % steps;
-        int64_t q = i_end - i > 1 ? n % panels : n / steps;
-        int64_t unit = step * STEP, units = wk_min_i64(STEP, p->units - unit);
-        unpack(p, (const char *)g->b[side].data + (j + q) * p->panel_bytes, unit, units, r);
-        wk_quant_tile t = { .w = r->quads,
-                            .scale = r->scale,
-                            .offset = p->j.bits->least ? r->offset : NULL,
-                            .units = units,
-                            .parts = p->j.bits->parts,
-                            .ldc = SIDE,
-                            .add = step > 0 };
-        for (int64_t group = i; group < i_end; group++) {
-            t.x = p->x + group * p->x_words + unit * record;
-            t.c = sums + (group - i) * rows * SIDE + q * WK_PANEL;
-            p->kernels->tile[p->wide][p->size](&t);
+    for (int64_t unit = 0; unit < p->units; unit += STEP)
+        for (int64_t pair = 0; pair < pairs; pair++) {
+            int64_t units = wk_min_i64(STEP, p->units - unit);
+            for (int beside = 0; beside < 2; beside++) {
+                int64_t panel = j + wk_min_i64(2 * pair + beside, panels - 1);
+                unpack(p, (const char *)g->b[side].data + panel * p->panel_bytes, unit, units, r,
+                       beside);
+            }
+            wk_quant_tile t = { .w = r->quads,
+                                .scale = r->scale,
+                                .offset = p->j.bits->least ? r->offset : NULL,
+                                .units = units,
+                                .parts = p->j.bits->parts,
+                                .add = unit > 0 };
+            for (int64_t group = i; group < i_end; group++) {
+                t.x = p->x + group * p->x_words + unit * record;
+                t.c = sums + (group - i) * rows * SIDE + pair * 2 * WK_PANEL;
+                p->kernels->tile[p->wide][rows > 4](&t);
+            }
         }
-    }
 }
 
 static void piece(const plan *p, int64_t i, int64_t i_end, int64_t begin, int64_t end,
@@ -174,25 +185,19 @@ static void work(void *ctx, int thread, int threads)
     while ((item = take(&p->next[1])) < across * divide_up(p->groups, p->down)) {
         int64_t i = item / across * p->down, j = item % across * p->across;
         int64_t end = wk_min_i64(j + p->across, p->panels);
-        if (p->g->m == 1)
-            one_row(p, j, end);
+        if (p->j.few)
+            few_rows(p, j, end);
         else
             piece(p, i, wk_min_i64(i + p->down, p->groups), j, end, &r);
     }
 }
 
-/* The tile that wastes least, and how rows and columns are shared out. */
+/* How rows and columns are shared out. */
 static void shape_work(plan *p, int threads)
 {
-    const int *rows = p->kernels->rows;
-    int64_t    m = p->g->m;
-    int        last = 0;
-    while (last + 1 < WK_TILES && rows[last + 1])
-        last++;
-    int64_t groups = divide_up(m, rows[last]);
-    for (p->size = 0; rows[p->size] * groups < m;)
-        p->size++;
-    p->j.rows = rows[p->size];
+    int64_t m = p->g->m;
+    p->j.few = m <= FEW;
+    p->j.rows = p->j.few ? (int)m : divide_up(m, 4) * 4 < divide_up(m, 6) * 6 && m <= 16 ? 4 : 6;
     p->groups = divide_up(m, p->j.rows);
     p->down = wk_min_i64(BLOCK_ROWS / p->j.rows, p->groups);
     p->across = SIDE / WK_PANEL;
