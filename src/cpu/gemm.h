@@ -106,7 +106,7 @@ typedef void (*wk_few_fn)(const char *w, int64_t w_row, int64_t count, const wk_
 /* Row i, column p of x. */
 static inline wk_mat wk_mat_at(wk_mat x, int64_t i, int64_t p)
 {
-    x.data = (const char *)x.data + (i * x.row + p * x.col) * (int64_t)wk_dtypes[x.dtype].size;
+    x.data = (const char *)x.data + wk_bytes_at(x.dtype, i * x.row + p * x.col);
     return x;
 }
 

@@ -9,9 +9,12 @@
 
 #include <stdio.h>
 
-static const wk_decoder_names *names_of(const wk_decoder *d)
+/* Those of GGUF files, if there are such. */
+static const wk_decoder_names *names_in(const wk_decoder_row *row, wk_vars vars)
 {
-    return d->c.row->names ? d->c.row->names : &wk_llama_names;
+    if (wk_has(wk_at(vars, "%s", wk_gguf_names.embed), "weight"))
+        return &wk_gguf_names;
+    return row->names ? row->names : &wk_llama_names;
 }
 
 /* ---- Numbers: config.json ----------------------------------------------- */
@@ -128,7 +131,7 @@ static wk_layer linear_at(wk_vars at, const char *name, int64_t in, int64_t out,
 
 static bool make_layer(wk_decoder *d, wk_decoder_layer *l, wk_vars at)
 {
-    const wk_decoder_names  *n = names_of(d);
+    const wk_decoder_names  *n = d->names;
     const wk_decoder_config *c = &d->c;
     int64_t       w = c->width, q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
     const int64_t size[WK_PROJECTIONS][2] = {
@@ -154,18 +157,18 @@ static bool make_layer(wk_decoder *d, wk_decoder_layer *l, wk_vars at)
 wk_vars wk_decoder_layer_at(const wk_decoder *d, wk_vars root, int layer)
 {
     char name[64];
-    snprintf(name, sizeof name, names_of(d)->layer, layer);
+    snprintf(name, sizeof name, d->names->layer, layer);
     return wk_at(root, "%s", name);
 }
 
 wk_vars wk_decoder_projection_at(const wk_decoder *d, wk_vars layer, int which)
 {
-    return wk_at(layer, "%s", names_of(d)->projection[which]);
+    return wk_at(layer, "%s", d->names->projection[which]);
 }
 
 static bool make_weights(wk_decoder *d, wk_vars vars)
 {
-    const wk_decoder_names *n = names_of(d);
+    const wk_decoder_names *n = d->names;
     wk_decoder_config      *c = &d->c;
     wk_progress             progress;
     wk_vars                 embed = wk_at(vars, "%s", n->embed);
@@ -185,7 +188,9 @@ static bool make_weights(wk_decoder *d, wk_vars vars)
         d->head = linear_at(vars, n->head, c->width, c->vocab, d->train, false);
     }
     wk_dtype stored = wk_dtype_of(d->layer ? d->layer[0].projection[WK_Q].own.weight : NULL);
-    d->cache = stored == WK_F16 || stored == WK_BF16 ? stored : WK_F32;
+    d->cache = wk_dtype_block(stored) > 1              ? WK_F16
+               : stored == WK_F16 || stored == WK_BF16 ? stored
+                                                       : WK_F32;
     return wk_ok();
 }
 
@@ -198,6 +203,8 @@ wk_decoder *wk_decoder_new(const wk_decoder_row *row, wk_conf *conf, wk_vars var
     d->c.row = row;
     d->train = train;
     d->fresh = fresh;
+    d->names = names_in(row, vars);
+    d->c.pairs = row->pairs && d->names == &wk_gguf_names;
     if (read_config(&d->c, conf) && make_weights(d, vars))
         return d;
     wk_decoder_free(d);
@@ -308,8 +315,8 @@ static wk_tensor *block(const pass *p, int i, wk_tensor *x)
         q = wk_rms_norm(q, l->q_norm, c->eps);
     if (l->k_norm)
         k = wk_rms_norm(k, l->k_norm, c->eps);
-    q = wk_rope(q, p->cos, p->sin, false);
-    k = wk_rope(k, p->cos, p->sin, false);
+    q = wk_rope(q, p->cos, p->sin, c->pairs);
+    k = wk_rope(k, p->cos, p->sin, c->pairs);
     wk_tensor *y = wk_permute(attend(p, i, q, k, v), 0, 2, 1, 3); // [b, t, h, d]
     x = join(p, wk_reshape(y, p->b * p->t, c->heads * c->head_dim), &w[WK_O], x);
     h = project_glu(wk_rms_norm(x, l->mlp_in, c->eps), &w[WK_GATE], &w[WK_UP], c->act);

@@ -54,9 +54,10 @@ typedef struct {
 
 /* Llama is all zeros.  A row says how its architecture differs from that. */
 typedef struct {
-    const char             *type;     /* model_type in config.json */
+    const char             *type;     /* model_type in config.json, and in GGUF files */
     const wk_decoder_names *names;    /* default: llama's */
     int64_t                 head_dim; /* if config.json is silent; default: width / heads */
+    bool                    pairs;    /* rope turns (2i, 2i + 1) where the file is GGUF */
     bool                    qk_norm;  /* a new model has these norms ... */
     bool                    qkv_bias; /* ... and these biases; one from a file has what is there */
     enum {
@@ -66,7 +67,7 @@ typedef struct {
     } window; /* sliding_window is for ... */
 } wk_decoder_row;
 
-extern const wk_decoder_names wk_llama_names;
+extern const wk_decoder_names wk_llama_names, wk_gguf_names;
 const wk_decoder_row         *wk_decoder_find(const char *type);
 
 typedef struct {
@@ -75,6 +76,7 @@ typedef struct {
     double                eps;
     wk_act                act;
     bool                  tied, attention_bias, mlp_bias;
+    bool                  pairs;  /* rope turns (2i, 2i + 1), not (i, i + dims / 2) */
     int64_t              *window; /* of each layer; 0: none */
     wk_rope_config        rope;
 } wk_decoder_config;
@@ -92,13 +94,14 @@ typedef struct {
 } wk_decoder_layer;
 
 typedef struct {
-    wk_decoder_config c;
-    wk_tensor        *embed, *norm;
-    wk_layer          head;
-    wk_decoder_layer *layer;
-    wk_dtype          cache; /* what keys and values are kept in */
-    bool              train; /* weights stay as they are laid out */
-    bool              fresh; /* there is no file: weights are made */
+    wk_decoder_config       c;
+    const wk_decoder_names *names;
+    wk_tensor              *embed, *norm;
+    wk_layer                head;
+    wk_decoder_layer       *layer;
+    wk_dtype                cache; /* what keys and values are kept in */
+    bool                    train; /* weights stay as they are laid out */
+    bool                    fresh; /* there is no file: weights are made */
 } wk_decoder;
 
 /* Keys and values of one layer: [1, kv_heads, capacity, head_dim] */
@@ -127,6 +130,11 @@ wk_tensor *wk_decoder_step(const wk_decoder *d, const wk_segment *segments, int 
 
 /* ids [b, t] -> logits [b, t, vocab], without a cache */
 wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout);
+
+/* ---- GGUF files (gguf.c) -------------------------------------------------- */
+
+/* What config.json would say of the model in the file: wk_free() it. */
+char *wk_gguf_config(const wk_archive *a);
 
 /* ---- Conversations (chat.c) ---------------------------------------------- */
 
