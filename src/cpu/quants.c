@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* quants.c - where the bits of quantized weights lie in panels: see quants.h. */
 #include "quants.h"
+#include "shared.h"
 
 const wk_quant_bits wk_quant_bits_of[WK_NUMBERS_COUNT] = {
 #define BITS(name, ...) [WK_NUMBERS_##name] = { __VA_ARGS__ },
@@ -144,21 +145,32 @@ static void unpack_block(const place *p, const char *numbers, char *block)
 
 /* ---- Panels ------------------------------------------------------------- */
 
-static void move_panel(int type, char *panel, char *rows, int64_t row_bytes, int64_t count,
-                       int64_t k, bool pack)
+typedef struct {
+    int     type;
+    char   *panels, *rows; /* one of them is written */
+    int64_t n, k, row_bytes;
+    bool    pack;
+} job;
+
+/* Outputs first .. first + count of a panel. */
+static void move_panel(const job *j, char *panel, char *rows, int64_t first, int64_t count)
 {
-    const wk_quant *t = &wk_quants[type];
-    place           p = { .t = t, .l = &wk_quant_layouts[type] };
+    const wk_quant *t = &wk_quants[j->type];
+    place           p = { .t = t, .l = &wk_quant_layouts[j->type] };
     p.bits = wk_quant_bits_of[p.l->numbers];
     int64_t head = wk_quant_head(p.l), all = t->bytes * WK_PANEL;
-    for (; k > 0; k -= WK_CHUNK) {
+    if (!j->pack)
+        memset(rows, 0, (size_t)(j->row_bytes * count));
+    else if (count < WK_PANEL)
+        memset(panel, 0, (size_t)(j->row_bytes * WK_PANEL));
+    for (int64_t k = j->k; k > 0; k -= WK_CHUNK) {
         int64_t blocks = wk_min_i64(k, WK_CHUNK) / t->block;
-        for (p.output = 0; p.output < count; p.output++)
+        for (p.output = (int)first; p.output < first + count; p.output++)
             for (int64_t i = 0; i < blocks; i++) {
-                char *block = rows + p.output * row_bytes + i * t->bytes;
+                char *block = rows + (p.output - first) * j->row_bytes + i * t->bytes;
                 char *numbers = panel + blocks * head + i * (all - head);
-                move_head(&p, block, panel + i * head, pack);
-                if (pack)
+                move_head(&p, block, panel + i * head, j->pack);
+                if (j->pack)
                     pack_block(&p, numbers, block);
                 else
                     unpack_block(&p, numbers, block);
@@ -168,17 +180,89 @@ static void move_panel(int type, char *panel, char *rows, int64_t row_bytes, int
     }
 }
 
-void wk_quant_pack(int type, char *panel, const char *rows, int64_t row_bytes, int64_t count,
-                   int64_t k)
+/* ---- Tensors ------------------------------------------------------------ */
+
+static job job_of(const wk_tensor *x)
 {
-    if (count < WK_PANEL)
-        memset(panel, 0, (size_t)(row_bytes * WK_PANEL));
-    move_panel(type, panel, (char *)rows, row_bytes, count, k, true);
+    job j = { .type = x->dtype - WK_Q4_0, .n = wk_dim(x, 0), .k = wk_dim(x, 1) };
+    j.row_bytes = wk_bytes_at(x->dtype, j.k);
+    return j;
 }
 
-void wk_quant_unpack(int type, char *rows, int64_t row_bytes, int64_t count, int64_t k,
-                     const char *panel)
+static void move_some(void *ctx, int64_t begin, int64_t end)
 {
-    memset(rows, 0, (size_t)(row_bytes * count));
-    move_panel(type, (char *)panel, rows, row_bytes, count, k, false);
+    const job *j = ctx;
+    for (int64_t i = begin; i < end; i++) {
+        char *panel = j->panels + i * WK_PANEL * j->row_bytes;
+        char *rows = j->rows + i * WK_PANEL * j->row_bytes;
+        move_panel(j, panel, rows, 0, wk_min_i64(WK_PANEL, j->n - i * WK_PANEL));
+    }
+}
+
+static void move_all(const job *j)
+{
+    wk_parallel((j->n + WK_PANEL - 1) / WK_PANEL, 65536 / (j->k * WK_PANEL) + 1, move_some,
+                (void *)j);
+}
+
+static bool unpack(const wk_call *c)
+{
+    job j = job_of(c->in[0]);
+    j.panels = wk_at_host(c->in[0]), j.rows = wk_at_host(c->out);
+    move_all(&j);
+    return true;
+}
+
+static const wk_packing panels_of_blocks = { "panels of blocks", unpack };
+
+wk_tensor *wk_quants_pack(wk_tensor *w)
+{
+    if (!wk_quant_layouts[w->dtype - WK_Q4_0].numbers || !wk_count(w) || !wk_is_contiguous(w))
+        return w;
+    job        j = job_of(w);
+    wk_scope   scope = wk_mark();
+    wk_shape   shape = WK_SHAPE((j.n + WK_PANEL - 1) / WK_PANEL * WK_PANEL, j.k);
+    wk_tensor *room = wk_pool(wk_tensor_new(w->storage->device, w->dtype, shape));
+    wk_tensor *y = room ? wk_pool(wk_tensor_view(room)) : NULL;
+    if (y) {
+        j.panels = wk_at_host(room), j.rows = wk_at_host(w), j.pack = true;
+        move_all(&j);
+        y->shape = w->shape;
+        wk_dense_strides(y->shape, y->stride);
+        y->packing = &panels_of_blocks;
+        if (w->name)
+            wk_set_name(y, w->name);
+        if (w->storage->file && !atomic_load(&w->storage->version))
+            wk_file_unread(wk_at_host(w), wk_bytes(w));
+    }
+    return wk_yield(scope, wk_ok() ? y : NULL);
+}
+
+/* Rows of a weight whose columns meet x elsewhere, as in models with tied embeddings. */
+static void embed_rows(void *ctx, int64_t begin, int64_t end)
+{
+    const wk_call   *c = ctx;
+    const wk_tensor *w = c->in[1];
+    job              j = job_of(w);
+    char            *blocks = wk_scratch((size_t)j.row_bytes);
+    for (int64_t r = begin; blocks && r < end; r++) {
+        int64_t i = wk_load_index(c->in[0], r), in_panel = i % WK_PANEL;
+        char   *panel = (char *)wk_at_host(w) + (i - in_panel) * j.row_bytes;
+        move_panel(&j, panel, blocks, in_panel, 1);
+        wk_dtypes[w->dtype].load[WK_AS_F32](wk_f32(c->out) + r * j.k, blocks, j.k, 1);
+    }
+}
+
+bool wk_cpu_embedding(const wk_call *c)
+{
+    const wk_tensor *w = c->in[1];
+    if (!w->packing)
+        return c->op->compute(c);
+    for (int64_t r = 0; r < wk_count(c->in[0]); r++)
+        if ((uint64_t)wk_load_index(c->in[0], r) >= (uint64_t)wk_dim(w, 0))
+            return false; /* the portable kernel says which */
+    if (w->packing != &panels_of_blocks)
+        return false;
+    wk_parallel(wk_count(c->in[0]), 16384 / wk_dim(w, 1) + 1, embed_rows, (void *)c);
+    return wk_ok();
 }

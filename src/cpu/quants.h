@@ -74,11 +74,7 @@ static inline int64_t wk_quant_head(const wk_quant_layout *l) /* bytes of 16 blo
     return (2 * l->halves + l->bytes) * WK_PANEL;
 }
 
-/* One panel: count <= 16 rows of blocks, row_bytes apart, and back. */
-void wk_quant_pack(int type, char *panel, const char *rows, int64_t row_bytes, int64_t count,
-                   int64_t k);
-void wk_quant_unpack(int type, char *rows, int64_t row_bytes, int64_t count, int64_t k,
-                     const char *panel);
+wk_tensor *wk_quants_pack(wk_tensor *weight); /* for wk_pack() */
 
 /* ---- What an instruction set offers ------------------------------------- */
 

@@ -312,9 +312,11 @@ INLINE void few(int m, wk_quant_bits f, const wk_quant_job *j, const char *p, co
                 for (int i = 0; i < m; i++, y += words, sum += WK_SIDE) {
                     vf t = m > 1 ? vload(sum) : single[h];
                     t = vfma(unit(f, w, r, y), broadcast_f32(y + WK_QUADS), t);
-                    UNROLLED
-                    for (int part = 0; f.least && part < f.parts; part++)
-                        t = vfma(least[part], broadcast_f32(y + WK_QUADS + 1 + part), t);
+                    if (f.least) {
+                        UNROLLED
+                        for (int part = 0; part < f.parts; part++)
+                            t = vfma(least[part], broadcast_f32(y + WK_QUADS + 1 + part), t);
+                    }
                     if (m > 1)
                         vstore(sum, t);
                     else

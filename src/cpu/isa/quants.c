@@ -212,8 +212,9 @@ static void prepare(plan *p)
 {
     const wk_gemm *g = p->g;
     wk_quant_job  *j = &p->j;
-    j->type = g->quant;
-    j->layout = &wk_quant_layouts[g->quant - wk_quants];
+    int            type = g->b[0].dtype - WK_Q4_0;
+    j->type = &wk_quants[type];
+    j->layout = &wk_quant_layouts[type];
     j->bits = &wk_quant_bits_of[j->layout->numbers];
     j->k = g->k;
     p->wide = j->bits->low == 8 || j->bits->table;
@@ -227,11 +228,9 @@ static void prepare(plan *p)
     p->chunk_bytes = WK_CHUNK / j->type->block * j->type->bytes * WK_PANEL;
 }
 
-bool WK_ISA(gemm_quant)(const wk_gemm *g, int threads)
+void WK_ISA(gemm_quant)(const wk_gemm *g, int threads)
 {
     plan p = { .g = g, .kernels = wk_cpu_current()->quant };
-    if (!g->quant)
-        return false;
     prepare(&p);
     shape_work(&p, threads);
     p.x_words = p.units * wk_quant_record(&p.j) * p.j.rows;
@@ -243,10 +242,9 @@ bool WK_ISA(gemm_quant)(const wk_gemm *g, int threads)
     p.room_size = (p.room_size + 63) / 64 * 64;
     p.x = wk_scratch(x_bytes + (size_t)threads * p.room_size);
     if (!p.x)
-        return true;
+        return;
     p.room = (char *)p.x + x_bytes;
     if (g->m == 1)
         quantize_group(&p, 0, (float *)(void *)p.room);
     wk_team_run(threads, work, &p);
-    return true;
 }
