@@ -183,8 +183,10 @@ static bool make_weights(wk_decoder *d, wk_vars vars)
     wk_progress_end(&progress);
     d->norm = norm_at(vars, n->norm, c->width);
     if (c->tied) {
-        wk_layer head = linear_at(vars, n->embed, c->width, c->vocab, true, false);
-        d->embed = d->head.weight = head.weight; /* whose rows are read: not packed */
+        /* whose rows are read, too: only blocks are packed such that this is no trouble */
+        bool     loose = d->train || wk_dtype_block(wk_dtype_of(d->embed)) == 1;
+        wk_layer head = linear_at(vars, n->embed, c->width, c->vocab, loose, false);
+        d->embed = d->head.weight = head.weight;
     } else {
         d->head = linear_at(vars, n->head, c->width, c->vocab, d->train, false);
     }
