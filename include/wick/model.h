@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* wick/model.h - models from Hugging Face folders: text in, text out.
+/* wick/model.h - models from Hugging Face folders and GGUF files: text in, text out.
  *
  *     wk_model *m = wk_model_open("Qwen3-0.6B");
  *     wk_generate(m, "Why is the sky blue?", .max_tokens = 200, .on_text = print_text);
@@ -22,7 +22,7 @@ extern "C" {
 typedef struct wk_model wk_model;
 
 typedef struct {
-    const char *path;    /* a folder with config.json, weights and tokenizer.json */
+    const char *path;    /* a folder with config.json, weights and tokenizer.json, or a GGUF file */
     wk_dtype    dtype;   /* of the weights; default: as they are stored */
     wk_device  *device;  /* default: this thread's */
     bool        lenient; /* accept a config.json with keys that are not understood */

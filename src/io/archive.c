@@ -321,7 +321,8 @@ wk_tensor *wk_archive_get(const wk_archive *a, const char *name)
     }
     wk_tensor *x;
     size_t     size = wk_dtypes[e->dtype].size;
-    if ((uintptr_t)e->data % size == 0 && !e->big_endian) {
+    bool       fits = wk_dtypes[e->dtype].block || (uintptr_t)e->data % size == 0;
+    if (fits && !e->big_endian) {
         x = wk_pool(wk_tensor_map(e->dtype, e->shape, e->file, e->data));
     } else { /* the format does not promise alignment */
         x = wk_pool(wk_tensor_new(wk_cpu_device(), e->dtype, e->shape));
