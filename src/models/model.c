@@ -277,7 +277,9 @@ const wk_tokenizer *wk_model_tokenizer(wk_model *m)
     if (!wk_ok() || !m)
         return NULL;
     pthread_mutex_lock(&m->lock);
-    if (!m->tokenizer && m->path)
+    if (!m->tokenizer && m->gguf)
+        m->tokenizer = wk_tokenizer_from_archive(wk_store_archive(m->store));
+    else if (!m->tokenizer && m->path)
         m->tokenizer = wk_tokenizer_open(m->path);
     else if (!m->tokenizer)
         wk_fail(WK_ERR_ARGUMENT, "the model has no tokenizer");
