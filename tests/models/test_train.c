@@ -6,8 +6,6 @@
 #include "../src/base/base.h"
 #include "../src/core/core.h"
 #include "../src/models/models.h"
-#include "../src/core/core.h"
-#include "../src/models/models.h"
 
 #include <wick/wick.h>
 
@@ -276,45 +274,6 @@ TEST(accumulated_batches_are_one_larger_batch)
     CHECK_NEAR(x, y, 1e-4 * x);
     free(a);
     free(b);
-}
-
-/* Bytes in use when all of a forward pass is done that a gradient needs. */
-static size_t kept_for_gradient(wk_model *m, wk_tensor *ids, bool recompute, wk_tensor **grad)
-{
-    wk_scope   scope = wk_mark();
-    wk_tensor *w = wk_store_at(wk_model_store(m), 1);
-    size_t     before = wk_device_used(wk_cpu_device());
-    wk_tensor *loss = wk_sum(wk_decoder_logits(wk_model_decoder(m), ids, 0, recompute));
-    size_t     kept = wk_device_used(wk_cpu_device()) - before;
-    wk_backward(loss);
-    *grad = wk_keep(wk_grad(w));
-    for (int i = 0; i < wk_store_count(wk_model_store(m)); i++)
-        wk_set_grad(wk_store_at(wk_model_store(m), i), NULL);
-    wk_sweep(scope);
-    return kept;
-}
-
-TEST(layers_computed_again_take_less_memory)
-{
-    wk_seed(3);
-    wk_model  *m = wk_model_open(.config = config, .train = true);
-    wk_tensor *ids = wk_randint_of(WK_SHAPE(2, 128), 0, 300), *a, *b;
-    size_t     whole = kept_for_gradient(m, ids, false, &a);
-    size_t     again = kept_for_gradient(m, ids, true, &b);
-    size_t     logits = 2 * 128 * 300 * 4, state = 2 * 128 * 32 * 4;
-    CHECK_MSG(again < 2 * logits + 8 * state, "%zu", again);
-    CHECK_MSG(whole > again + 2 * 14 * state, "%zu and %zu", whole, again);
-    CHECK(wk_item(wk_max(wk_abs(wk_sub(a, b)))) <= 1e-5 * wk_item(wk_max(wk_abs(a))));
-    wk_drop(a), wk_drop(b);
-    wk_sweep(0);
-    wk_model_free(m);
-    wk_model_free(prepare());
-    remove_all("one"), remove_all("four");
-    plan one = { WK_F32, 0, 4, 1, false, "one", 0.1, false }, two = one;
-    two.name = "four", two.recompute = true;
-    CHECK(train(&one) && train(&two));
-    check_same(&one, &two, "log.jsonl");
-    check_same(&one, &two, "model.safetensors");
 }
 
 /* Bytes in use when all of a forward pass is done that a gradient needs. */
