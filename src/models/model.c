@@ -277,9 +277,10 @@ const wk_tokenizer *wk_model_tokenizer(wk_model *m)
     if (!wk_ok() || !m)
         return NULL;
     pthread_mutex_lock(&m->lock);
-    if (!m->tokenizer && m->path)
-        m->tokenizer = m->gguf ? wk_tokenizer_from_archive(wk_store_archive(m->store))
-                               : wk_tokenizer_open(m->path);
+    if (!m->tokenizer && m->gguf)
+        m->tokenizer = wk_tokenizer_from_archive(wk_store_archive(m->store));
+    else if (!m->tokenizer && m->path)
+        m->tokenizer = wk_tokenizer_open(m->path);
     else if (!m->tokenizer)
         wk_fail(WK_ERR_ARGUMENT, "the model has no tokenizer");
     pthread_mutex_unlock(&m->lock);

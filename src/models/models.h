@@ -135,6 +135,33 @@ wk_tensor *wk_decoder_step(const wk_decoder *d, const wk_segment *segments, int 
  * is kept for the gradient, see wk_checkpoint(). */
 wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout, bool recompute);
 
+/* ---- Sessions (session.c) ------------------------------------------------ */
+
+/* How many of the next count tokens have rope frequencies of one class: those that can be
+ * pushed and forgotten again, and nothing has changed. */
+int64_t wk_session_alike(const wk_session *s, int64_t count);
+
+/* ---- Drafts (draft.c) ---------------------------------------------------- */
+
+enum { WK_MOST_DRAFT = 31 };
+
+/* Guesses of what comes next, for the model to check. */
+typedef struct {
+    bool        lookup;
+    wk_session *session;    /* of a smaller model; NULL: there is none */
+    int64_t     vocab;      /* ids are below */
+    int64_t     context;    /* of the smaller model */
+    int64_t     most, next; /* tokens of a draft, and of the next one */
+} wk_draft;
+
+bool wk_draft_open(wk_draft *d, const wk_generate_args *a);
+void wk_draft_close(wk_draft *d);
+
+/* Up to limit tokens that may follow text; how many: 0 if it has no idea. */
+int64_t wk_draft_guess(wk_draft *d, const wk_tokens *text, int64_t limit,
+                       int32_t guess[WK_MOST_DRAFT]);
+void    wk_draft_learn(wk_draft *d, int64_t guessed, int64_t right);
+
 /* ---- GGUF files (gguf.c) -------------------------------------------------- */
 
 /* What config.json would say of the model in the file: wk_free() it. */
