@@ -320,7 +320,7 @@ static wk_value unary(wk_run *r, int op, wk_value v)
         return wk_value_truth(!wk_is_true(v));
     if (wk_ok() && !wk_as_number(v, &x))
         return wk_run_fail(r, "operator %c of '%s'", op, wk_kind_name(v));
-    return wk_value_binary(r, op, wk_value_int(0), v);
+    return wk_value_binary(r, '*', v, wk_value_int(op == '-' ? -1 : 1));
 }
 
 static wk_value make(wk_run *r, wk_frame *f, const wk_node *n)
@@ -461,7 +461,6 @@ static bool run_for(wk_run *r, wk_frame *f, const wk_node *n)
     if (!loop)
         return false;
     loop->list = l;
-    loop->depth = r->loops++;
     for (size_t i = 0; i < l->count && wk_run_spend(r, 1); i++) {
         wk_frame *own = frame_new(r, f); /* what is set in a loop stays in its round */
         loop->at = i;
@@ -474,7 +473,6 @@ static bool run_for(wk_run *r, wk_frame *f, const wk_node *n)
         if (leave == WK_N_BREAK)
             break;
     }
-    r->loops--;
     return wk_ok();
 }
 
@@ -537,8 +535,10 @@ static bool run_one(wk_run *r, wk_frame *f, const wk_node *n)
     } break;
     case WK_N_WITH:
         return run_with(r, f, n);
-    case WK_N_BLOCK:
-        return run(r, f, n->list);
+    case WK_N_BLOCK: {
+        wk_frame *own = frame_new(r, f);
+        return own && run(r, own, n->list);
+    }
     default:
         r->leave = n->kind;
     }

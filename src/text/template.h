@@ -81,7 +81,6 @@ struct wk_value {
 struct wk_loop {
     const wk_list *list;
     size_t         at;
-    int64_t        depth;
     wk_value       changed;
 };
 
@@ -201,7 +200,6 @@ struct wk_run {
     int64_t            now;
     uint64_t           steps;
     int                depth, line;
-    int64_t            loops; /* depth of loops */
     int                leave; /* WK_N_BREAK or WK_N_CONTINUE is on its way to the loop */
 };
 

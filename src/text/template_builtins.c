@@ -596,8 +596,8 @@ static wk_value reverse(wk_run *r, wk_value self, const wk_args *a)
     return self.kind == WK_TEXT ? wk_out_end(r, &text) : out;
 }
 
-/* "a.b.0" of v; all of v where there is no path. */
-static wk_value at_path(wk_run *r, wk_value v, wk_value path)
+/* "a.b.0" of v; all of v where there is no path; otherwise stands for what is undefined. */
+static wk_value at_path(wk_run *r, wk_value v, wk_value path, wk_value otherwise)
 {
     if (path.kind == WK_INTEGER)
         return wk_value_item(r, v, path);
@@ -610,6 +610,7 @@ static wk_value at_path(wk_run *r, wk_value v, wk_value path)
         wk_value key =
             number ? wk_value_int(strtol(s, NULL, 10)) : wk_value_part(r, path.text, from, to);
         v = wk_ok() ? wk_value_item(r, v, key) : v;
+        v = v.kind == WK_UNDEFINED && wk_ok() ? otherwise : v;
     }
     return v;
 }
@@ -625,7 +626,7 @@ static wk_value join(wk_run *r, wk_value self, const wk_args *a)
     for (size_t i = 0; l && i < l->count && wk_run_spend(r, 1); i++) {
         if (i)
             wk_out_value(r, &out, between);
-        wk_out_value(r, &out, at_path(r, l->at[i], path));
+        wk_out_value(r, &out, at_path(r, l->at[i], path, wk_value_missing(NULL)));
     }
     return wk_out_end(r, &out);
 }
@@ -745,7 +746,8 @@ static keyed *keyed_of(wk_run *r, const wk_list *l, wk_value path, bool case_mat
 {
     keyed *k = l ? wk_arena_take(&r->arena, 2 * l->count * sizeof *k) : NULL;
     for (size_t i = 0; k && i < l->count && wk_ok(); i++)
-        k[i] = (keyed){ folded(r, at_path(r, l->at[i], path), case_matters), l->at[i] };
+        k[i] = (keyed){ folded(r, at_path(r, l->at[i], path, wk_value_missing(NULL)), case_matters),
+                        l->at[i] };
     return wk_ok() ? k : NULL;
 }
 
@@ -821,7 +823,7 @@ static wk_value sum(wk_run *r, wk_value self, const wk_args *a)
     const wk_list *l = wk_value_items(r, self);
     x = x.kind == WK_UNDEFINED ? wk_value_int(0) : x;
     for (size_t i = 0; l && i < l->count && wk_run_spend(r, 1); i++)
-        x = wk_value_binary(r, '+', x, at_path(r, l->at[i], path));
+        x = wk_value_binary(r, '+', x, at_path(r, l->at[i], path, wk_value_missing(NULL)));
     return x;
 }
 
@@ -859,8 +861,8 @@ static wk_value map(wk_run *r, wk_value self, const wk_args *a)
         if (b)
             x = b->fn(r, b->places & WK_AS_TEXT ? wk_value_str(r, x) : x, &rest);
         else
-            x = at_path(r, x, path);
-        wk_list_add(r, out.list, !b && x.kind == WK_UNDEFINED ? otherwise : x);
+            x = at_path(r, x, path, otherwise);
+        wk_list_add(r, out.list, x);
         wk_run_leave(r);
     }
     return out;
@@ -876,7 +878,7 @@ static wk_value choose(wk_run *r, wk_value self, const wk_args *a, bool attribut
         return wk_run_fail(r, "select: there is no such test");
     wk_args rest = { a->at + skip + 1, b ? a->count - skip - 1 : 0, a->named };
     for (size_t i = 0; l && i < l->count && wk_run_enter(r); i++) {
-        wk_value x = attribute ? at_path(r, l->at[i], a->at[0]) : l->at[i];
+        wk_value x = attribute ? at_path(r, l->at[i], a->at[0], wk_value_missing(NULL)) : l->at[i];
         x = b && wk_ok() ? b->fn(r, x, &rest) : x;
         if (wk_is_true(x) == want)
             wk_list_add(r, out.list, l->at[i]);
@@ -985,6 +987,12 @@ static wk_value dict(wk_run *r, wk_value self, const wk_args *a)
 {
     (void)self;
     return dict_of(r, a);
+}
+
+static wk_value copy(wk_run *r, wk_value self, const wk_args *a)
+{
+    (void)a;
+    return dict_of(r, &(wk_args){ &self, 1, NULL });
 }
 
 static wk_value namespace(wk_run *r, wk_value self, const wk_args *a)
@@ -1133,7 +1141,7 @@ static const wk_builtin table[] = {
     { "keys", WK_OF_DICT, to_list },
     { "values", WK_OF_DICT, values },
     { "get", WK_OF_DICT, get },
-    { "copy", WK_OF_DICT, dict },
+    { "copy", WK_OF_DICT, copy },
     { "append", WK_OF_LIST, append },
     { "pop", WK_OF_LIST, pop },
     { "index", WK_OF_LIST, index_of },

@@ -175,7 +175,8 @@ static wk_str raw(parser *p)
             return text;
         }
     }
-    fail(p, "{%% raw %%} does not end");
+    if (p->at < p->end)
+        fail(p, "{%% raw %%} does not end");
     return (wk_str){ "", 0 };
 }
 

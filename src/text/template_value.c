@@ -290,24 +290,23 @@ const wk_list *wk_value_items(wk_run *r, wk_value v)
 
 /* ---- Attributes, items, slices ------------------------------------------ */
 
-static wk_value loop_attr(struct wk_loop *l, wk_str name)
+static wk_value loop_attr(const struct wk_loop *l, wk_str name)
 {
-    static const char *const names[] = { "index",    "index0",   "revindex", "revindex0",
-                                         "first",    "last",     "length",   "depth",
-                                         "previtem", "nextitem", "depth0" };
+    enum { FIRST = 7, LAST, PREVIOUS, NEXT };
+    static const char *const names[] = { "index",  "index0",   "revindex", "revindex0",
+                                         "length", "depth",    "depth0",   "first",
+                                         "last",   "previtem", "nextitem" };
     int64_t                  at = (int64_t)l->at, n = (int64_t)l->list->count;
-    int64_t numbers[] = { at + 1, at,           n - at, n - at - 1, at == 0, at == n - 1,
-                          n,      l->depth + 1, -1,     1,          l->depth };
-    for (int i = 0; i < (int)WK_COUNT(names); i++)
-        if (wk_str_is(name, names[i])) {
-            if (i == 4 || i == 5)
-                return wk_value_truth(numbers[i]);
-            if (i != 8 && i != 9)
-                return wk_value_int(numbers[i]);
-            at += numbers[i];
-            return at >= 0 && at < n ? l->list->at[at] : wk_value_missing(NULL);
-        }
-    return wk_value_missing(NULL);
+    int64_t                  numbers[] = { at + 1, at, n - at, n - at - 1, n, 1, 0 };
+    int                      i = 0;
+    while (i < (int)WK_COUNT(names) && !wk_str_is(name, names[i]))
+        i++;
+    if (i < FIRST)
+        return wk_value_int(numbers[i]);
+    if (i == FIRST || i == LAST)
+        return wk_value_truth(at == (i == FIRST ? 0 : n - 1));
+    at += i == PREVIOUS ? -1 : 1;
+    return i <= NEXT && at >= 0 && at < n ? l->list->at[at] : wk_value_missing(NULL);
 }
 
 static wk_value method_of(wk_run *r, wk_value v, wk_str name)
