@@ -96,6 +96,25 @@ WK_API wk_tensor *wk_session_all_logits(wk_session *s, const int32_t *tokens, in
 WK_API int64_t wk_session_length(const wk_session *s);
 WK_API bool    wk_session_rewind(wk_session *s, int64_t length); /* forget what is behind */
 
+/* ---- Conversations ------------------------------------------------------ */
+
+/* The tokens of a conversation, as the model's chat template has them (chat_template.jinja, or
+ * chat_template in tokenizer_config.json), or where there is none, the marks that its vocabulary
+ * shows it was taught with.  No message can forge a mark: what people wrote becomes no special
+ * token, and no other added token that the template uses. */
+typedef struct {
+    wk_model   *model;
+    const char *messages; /* JSON: [{"role": "user", "content": "Hello"}, ...] */
+    const char *options; /* JSON object of further variables: tools, enable_thinking ...; or NULL */
+    bool        complete; /* it does not end where the model shall answer */
+    int         end_;     /* set by the macro, so that partial lists do not warn */
+} wk_chat_args;
+
+/* Append to out. */
+WK_API bool wk_chat_tokens_with(wk_tokens *out, const wk_chat_args *args);
+#define wk_chat_tokens(out, ...)                                                                   \
+    wk_chat_tokens_with((out), &(wk_chat_args){ __VA_ARGS__, .end_ = 0 })
+
 /* ---- Generation --------------------------------------------------------- */
 
 typedef struct {
@@ -111,6 +130,7 @@ typedef struct {
     int64_t            token_count;
     int64_t            max_tokens; /* default: until the model ends, or its context is full */
     int64_t            context;    /* as of a session */
+    wk_session        *session;    /* what it holds already is not computed again; default: new */
     wk_sampler_args    sampling;   /* default: greedy */
     const char *const *stop;       /* texts that end it, NULL-terminated; they are not shown */
     bool               ignore_end; /* go on after a token that ends a text */

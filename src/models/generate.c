@@ -104,7 +104,7 @@ static bool prepare(run *r, wk_tokens *prompt)
     r->vocab = wk_model_describe(a->model).vocab;
     r->logits = wk_ok() ? wk_alloc_array((size_t)r->vocab, sizeof *r->logits) : NULL;
     r->sampler = wk_sampler_new_with(&a->sampling);
-    r->session = wk_session_new(a->model, .context = a->context);
+    r->session = a->session ? a->session : wk_session_new(a->model, .context = a->context);
     if (r->tokenizer)
         r->text = wk_detokenizer_new(r->tokenizer, false);
     if (stop_count(a->stop))
@@ -135,7 +135,8 @@ bool wk_generate_with(const wk_generate_args *a)
     if (a->stats)
         *a->stats = r.stats;
     wk_sweep(scope);
-    wk_session_free(r.session);
+    if (!a->session)
+        wk_session_free(r.session);
     wk_sampler_free(r.sampler);
     wk_detokenizer_free(r.text);
     wk_stopper_free(r.stopper);
