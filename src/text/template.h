@@ -118,6 +118,20 @@ struct wk_method {
 
 /* NULL: there is none of that name in these places. */
 const wk_builtin *wk_builtin_find(wk_str name, unsigned places);
+const wk_builtin *wk_builtin_in(const wk_builtin *of, size_t count, wk_str name, unsigned places);
+const wk_builtin *wk_text_builtin_find(wk_str name, unsigned places); /* template_strings.c */
+
+/* Argument number i, or that of a name (NULL: it has none); is undefined where there is none. */
+wk_value wk_arg(wk_run *r, const wk_args *a, size_t i, const char *name);
+bool     wk_arg_truth(wk_run *r, const wk_args *a, size_t i, const char *name);
+int64_t  wk_arg_int(wk_run *r, const wk_args *a, size_t i, const char *name, int64_t otherwise);
+/* A string, or otherwise; NULL is an error. */
+const wk_text *wk_arg_text(wk_run *r, const wk_args *a, size_t i, const char *name,
+                           const wk_text *otherwise);
+
+enum { WK_CASE_LOWER, WK_CASE_UPPER, WK_CASE_CAPITAL, WK_CASE_TITLE, WK_CASE_WORDS };
+wk_value wk_text_recase(wk_run *r, const wk_text *s, int how);
+wk_value wk_text_trim(wk_run *r, wk_value self, const wk_args *a);
 
 /* ---- Nodes -------------------------------------------------------------- */
 

@@ -11,20 +11,20 @@
 /* ---- Arguments ---------------------------------------------------------- */
 
 /* Number i, or by name (NULL: it has none); is undefined where it is not given. */
-static wk_value arg(wk_run *r, const wk_args *a, size_t i, const char *name)
+wk_value wk_arg(wk_run *r, const wk_args *a, size_t i, const char *name)
 {
     wk_value *x = name && a->named ? wk_dict_find(r, a->named, name) : NULL;
     return i < a->count ? a->at[i] : x ? *x : wk_value_missing(NULL);
 }
 
-static bool truth_arg(wk_run *r, const wk_args *a, size_t i, const char *name)
+bool wk_arg_truth(wk_run *r, const wk_args *a, size_t i, const char *name)
 {
-    return wk_is_true(arg(r, a, i, name));
+    return wk_is_true(wk_arg(r, a, i, name));
 }
 
-static int64_t int_arg(wk_run *r, const wk_args *a, size_t i, const char *name, int64_t otherwise)
+int64_t wk_arg_int(wk_run *r, const wk_args *a, size_t i, const char *name, int64_t otherwise)
 {
-    wk_value v = arg(r, a, i, name);
+    wk_value v = wk_arg(r, a, i, name);
     if (v.kind == WK_UNDEFINED || v.kind == WK_NONE)
         return otherwise;
     if (v.kind != WK_INTEGER && v.kind != WK_TRUTH)
@@ -33,10 +33,10 @@ static int64_t int_arg(wk_run *r, const wk_args *a, size_t i, const char *name, 
 }
 
 /* A string, or otherwise; NULL is an error. */
-static const wk_text *text_arg(wk_run *r, const wk_args *a, size_t i, const char *name,
-                               const wk_text *otherwise)
+const wk_text *wk_arg_text(wk_run *r, const wk_args *a, size_t i, const char *name,
+                           const wk_text *otherwise)
 {
-    wk_value v = arg(r, a, i, name);
+    wk_value v = wk_arg(r, a, i, name);
     if (v.kind == WK_TEXT)
         return v.text;
     if ((v.kind != WK_UNDEFINED && v.kind != WK_NONE) || !otherwise)
@@ -48,359 +48,6 @@ static wk_value text_of(const wk_text *s) { return (wk_value){ .kind = WK_TEXT, 
 
 static wk_str str_of(const wk_text *s) { return (wk_str){ s->at, s->size }; }
 
-/* ---- Strings ------------------------------------------------------------ */
-
-static uint32_t upper(uint32_t c)
-{
-    static const int16_t away[] = { 32, 1,    80, 48, 38, 37,   63,  64,  8,   26,
-                                    16, -121, 40, 59, -7, -130, 217, 205, 206, 219 };
-    if (c < 128)
-        return c >= 'a' && c <= 'z' ? c - 32 : c;
-    if (c == 0xB5)
-        return 0x39C;
-    for (size_t i = 0; i < WK_COUNT(away); i++)
-        if (wk_char_lower(c) == c && c - (uint32_t)away[i] != c &&
-            wk_char_lower(c - (uint32_t)away[i]) == c)
-            return c - (uint32_t)away[i];
-    return c;
-}
-
-enum { LOWER, UPPER, CAPITAL, TITLE, WORDS };
-
-static wk_value recase(wk_run *r, const wk_text *s, int how)
-{
-    wk_out out = { 0 };
-    bool   first = true;
-    for (const char *p = s->at, *end = p + s->size, *from = p; p < end && wk_ok(); from = p) {
-        char     text[4];
-        uint32_t c = wk_utf8_next(&p, end, NULL);
-        uint8_t  origin[4] = { 0 };
-        bool     letter = wk_char_class(c) & (WK_UPPER | WK_LOWER);
-        bool     up = how == UPPER || (how != LOWER && first);
-        uint32_t cased = up ? upper(c) : wk_char_lower(c);
-        size_t   n = (size_t)wk_utf8_put(text, cased);
-        if (s->origin)
-            memset(origin, s->origin[from - s->at], 4);
-        if (up && c == 0xDF) /* has no capital of its own */
-            wk_out_add(r, &out, how == UPPER ? "SS" : "Ss", 2, s->origin ? origin : NULL);
-        else
-            wk_out_add(r, &out, text, n, s->origin ? origin : NULL);
-        if (how == TITLE) /* str.title(): behind all that is no letter; the filter: behind these */
-            first = !letter;
-        else
-            first = how == WORDS && (wk_is_space(c) || (c < 128 && c && strchr("-({[<", (char)c)));
-    }
-    return wk_out_end(r, &out);
-}
-
-#define RECASE(name, how)                                                                          \
-    static wk_value name(wk_run *r, wk_value self, const wk_args *a)                               \
-    {                                                                                              \
-        (void)a;                                                                                   \
-        return recase(r, self.text, how);                                                          \
-    }
-RECASE(to_lower, LOWER)
-RECASE(to_upper, UPPER)
-RECASE(capitalize, CAPITAL)
-RECASE(title_method, TITLE)
-RECASE(title_filter, WORDS)
-
-/* Is the character at from to to among these, or white space where they are NULL? */
-static bool among(const wk_text *s, size_t from, size_t to, const wk_text *set)
-{
-    const char *p = s->at + from;
-    if (set)
-        return memmem(set->at, set->size, p, to - from) != NULL;
-    uint32_t c = wk_utf8_next(&p, s->at + to, NULL);
-    return wk_is_space(c) || (c >= 0x1C && c < 0x20);
-}
-
-static wk_value strip(wk_run *r, wk_value self, const wk_args *a, bool left, bool right)
-{
-    static const wk_text white = { "", 0, NULL };
-    const wk_text       *s = self.text, *set = text_arg(r, a, 0, "chars", &white);
-    size_t               from = 0, to = s->size, n;
-    set = set == &white ? NULL : set;
-    for (; left && from < to && wk_run_spend(r, 1); from = n) {
-        for (n = from + 1; n < to && (s->at[n] & 0xC0) == 0x80; n++)
-            ;
-        if (!among(s, from, n, set))
-            break;
-    }
-    for (; right && from < to && wk_run_spend(r, 1); to = n) {
-        for (n = to - 1; n > from && (s->at[n] & 0xC0) == 0x80; n--)
-            ;
-        if (!among(s, n, to, set))
-            break;
-    }
-    return wk_value_part(r, s, from, to);
-}
-
-static wk_value trim(wk_run *r, wk_value self, const wk_args *a)
-{
-    return strip(r, self, a, true, true);
-}
-
-static wk_value lstrip(wk_run *r, wk_value self, const wk_args *a)
-{
-    return strip(r, self, a, true, false);
-}
-
-static wk_value rstrip(wk_run *r, wk_value self, const wk_args *a)
-{
-    return strip(r, self, a, false, true);
-}
-
-/* Where what is found at or after from; SIZE_MAX: nowhere. */
-static size_t find_in(wk_run *r, const wk_text *s, size_t from, const wk_text *what)
-{
-    if (!wk_run_spend(r, 1) || what->size > s->size - from)
-        return SIZE_MAX;
-    const char *p =
-        what->size ? memmem(s->at + from, s->size - from, what->at, what->size) : s->at + from;
-    wk_run_spend(r, (p ? (size_t)(p - s->at) - from : s->size - from) / 64);
-    return p ? (size_t)(p - s->at) : SIZE_MAX;
-}
-
-/* At white space, any number of it. */
-static void split_words(wk_run *r, const wk_text *s, int64_t most, wk_list *l)
-{
-    size_t from = 0, to, n;
-    for (; wk_ok(); from = to, most--) {
-        for (; from < s->size; from = n) {
-            for (n = from + 1; n < s->size && (s->at[n] & 0xC0) == 0x80; n++)
-                ;
-            if (!among(s, from, n, NULL))
-                break;
-        }
-        if (from == s->size)
-            return;
-        for (to = from; to < s->size && most != 0; to = n) {
-            for (n = to + 1; n < s->size && (s->at[n] & 0xC0) == 0x80; n++)
-                ;
-            if (among(s, to, n, NULL))
-                break;
-        }
-        if (most == 0) { /* the rest, but for what is behind it */
-            wk_args  none = { 0 };
-            wk_value rest = wk_value_part(r, s, from, s->size);
-            wk_list_add(r, l, wk_ok() ? rstrip(r, rest, &none) : rest);
-            return;
-        }
-        wk_list_add(r, l, wk_value_part(r, s, from, to));
-    }
-}
-
-static wk_value split(wk_run *r, wk_value self, const wk_args *a)
-{
-    static const wk_text white = { "", 0, NULL };
-    const wk_text       *s = self.text, *at = text_arg(r, a, 0, "sep", &white);
-    int64_t              most = int_arg(r, a, 1, "maxsplit", -1);
-    wk_value             l = wk_list_new(r, 0, WK_PLAIN_LIST);
-    if (!wk_ok())
-        return l;
-    if (at == &white) {
-        split_words(r, s, most, l.list);
-        return l;
-    }
-    if (!at->size)
-        return wk_run_fail(r, "empty separator");
-    size_t from = 0, to;
-    for (; most != 0 && (to = find_in(r, s, from, at)) != SIZE_MAX; from = to + at->size, most--)
-        wk_list_add(r, l.list, wk_value_part(r, s, from, to));
-    wk_list_add(r, l.list, wk_value_part(r, s, from, s->size));
-    return l;
-}
-
-static wk_value rsplit(wk_run *r, wk_value self, const wk_args *a)
-{
-    const wk_text *at = text_arg(r, a, 0, "sep", NULL);
-    int64_t        most = int_arg(r, a, 1, "maxsplit", -1);
-    wk_value       l = split(r, self, &(wk_args){ a->at, wk_ok() && a->count ? 1 : 0, a->named });
-    if (!wk_ok() || most < 0 || (int64_t)l.list->count <= most + 1)
-        return l;
-    size_t first = l.list->count - (size_t)most, size = 0;
-    for (size_t i = 0; i < first; i++)
-        size += l.list->at[i].text->size + (i ? at->size : 0);
-    l.list->at[first - 1] = wk_value_part(r, self.text, 0, size);
-    l.list->at += first - 1;
-    l.list->count -= first - 1;
-    return l;
-}
-
-static wk_value splitlines(wk_run *r, wk_value self, const wk_args *a)
-{
-    const wk_text *s = self.text;
-    bool           keep = truth_arg(r, a, 0, "keepends");
-    wk_value       l = wk_list_new(r, 0, WK_PLAIN_LIST);
-    for (size_t from = 0, to; from < s->size && wk_ok(); from = to) {
-        for (to = from; to < s->size && s->at[to] != '\n' && s->at[to] != '\r'; to++)
-            ;
-        size_t end = to;
-        if (to < s->size)
-            to += 1 + (s->at[to] == '\r' && to + 1 < s->size && s->at[to + 1] == '\n');
-        wk_list_add(r, l.list, wk_value_part(r, s, from, keep ? to : end));
-    }
-    return l;
-}
-
-static bool matches(const wk_text *s, const wk_text *part, bool at_end)
-{
-    return part->size <= s->size &&
-           (!part->size ||
-            !memcmp(s->at + (at_end ? s->size - part->size : 0), part->at, part->size));
-}
-
-static wk_value at_edge(wk_run *r, wk_value self, const wk_args *a, bool end)
-{
-    wk_value v = arg(r, a, 0, NULL);
-    bool     many = v.kind == WK_LIST && v.list->form == WK_TUPLE;
-    for (size_t i = 0; many && i < v.list->count && wk_run_spend(r, 1); i++)
-        if (v.list->at[i].kind == WK_TEXT && matches(self.text, v.list->at[i].text, end))
-            return wk_value_truth(true);
-    const wk_text *part = many ? NULL : text_arg(r, a, 0, NULL, NULL);
-    return wk_value_truth(part && matches(self.text, part, end));
-}
-
-static wk_value startswith(wk_run *r, wk_value self, const wk_args *a)
-{
-    return at_edge(r, self, a, false);
-}
-
-static wk_value endswith(wk_run *r, wk_value self, const wk_args *a)
-{
-    return at_edge(r, self, a, true);
-}
-
-static wk_value removed(wk_run *r, wk_value self, const wk_args *a, bool end)
-{
-    const wk_text *s = self.text, *part = text_arg(r, a, 0, NULL, NULL);
-    if (!part || !matches(s, part, end))
-        return self;
-    return wk_value_part(r, s, end ? 0 : part->size, end ? s->size - part->size : s->size);
-}
-
-static wk_value removeprefix(wk_run *r, wk_value self, const wk_args *a)
-{
-    return removed(r, self, a, false);
-}
-
-static wk_value removesuffix(wk_run *r, wk_value self, const wk_args *a)
-{
-    return removed(r, self, a, true);
-}
-
-static wk_value find(wk_run *r, wk_value self, const wk_args *a)
-{
-    const wk_text *what = text_arg(r, a, 0, NULL, NULL);
-    size_t         at = what ? find_in(r, self.text, 0, what) : SIZE_MAX;
-    wk_text        before = { self.text->at, at, NULL };
-    return wk_value_int(at == SIZE_MAX ? -1 : (int64_t)wk_text_chars(&before));
-}
-
-static wk_value replace(wk_run *r, wk_value self, const wk_args *a)
-{
-    const wk_text *s = self.text, *old = text_arg(r, a, 0, "old", NULL);
-    const wk_text *new = text_arg(r, a, 1, "new", NULL);
-    int64_t most = int_arg(r, a, 2, "count", -1);
-    wk_out  out = { 0 };
-    size_t  from = 0, to;
-    if (!wk_ok())
-        return self;
-    if (!old->size) { /* between all characters */
-        const wk_list *l = wk_value_items(r, self);
-        for (size_t i = 0; l && i <= l->count && wk_ok(); i++) {
-            if (most != 0)
-                wk_out_text(r, &out, new), most--;
-            if (i < l->count)
-                wk_out_text(r, &out, l->at[i].text);
-        }
-        return wk_out_end(r, &out);
-    }
-    for (; most != 0 && (to = find_in(r, s, from, old)) != SIZE_MAX;
-         from = to + old->size, most--) {
-        wk_out_add(r, &out, s->at + from, to - from, s->origin ? s->origin + from : NULL);
-        wk_out_text(r, &out, new);
-    }
-    wk_out_add(r, &out, s->at + from, s->size - from, s->origin ? s->origin + from : NULL);
-    return wk_out_end(r, &out);
-}
-
-/* Fields without a format of their own: {}, {0}, {name}. */
-static wk_value format_method(wk_run *r, wk_value self, const wk_args *a)
-{
-    const wk_text *s = self.text;
-    wk_out         out = { 0 };
-    size_t         used = 0;
-    for (size_t i = 0; i < s->size && wk_run_spend(r, 1); i++) {
-        char   c = s->at[i];
-        size_t to = i + 1;
-        if ((c == '{' || c == '}') && to < s->size && s->at[to] == c) {
-            wk_out_add(r, &out, &c, 1, NULL);
-            i++;
-        } else if (c == '{') {
-            for (; to < s->size && s->at[to] != '}'; to++)
-                ;
-            wk_text   name = { s->at + i + 1, to - i - 1, NULL };
-            char     *end = NULL;
-            size_t    n = name.size ? (size_t)strtoul(name.at, &end, 10) : used++;
-            bool      number = !name.size || (end == s->at + to && name.at[0] != '-');
-            wk_value  v = number && n < a->count ? a->at[n] : wk_value_missing(NULL);
-            wk_value *x = !number && a->named ? wk_dict_get(r, a->named, text_of(&name)) : NULL;
-            if (to == s->size || (!x && !(number && n < a->count)))
-                return wk_run_fail(r, "a format field that is not given or not supported");
-            wk_out_value(r, &out, x ? *x : v);
-            i = to;
-        } else if (c == '}') {
-            return wk_run_fail(r, "single '}' in a format");
-        } else {
-            wk_out_add(r, &out, &c, 1, s->origin ? s->origin + i : NULL);
-        }
-    }
-    return wk_out_end(r, &out);
-}
-
-static wk_value format_filter(wk_run *r, wk_value self, const wk_args *a)
-{
-    wk_value v = wk_list_new(r, 0, WK_TUPLE);
-    for (size_t i = 0; i < a->count; i++)
-        wk_list_add(r, v.list, a->at[i]);
-    if (a->named)
-        v = (wk_value){ .kind = WK_DICT, .dict = a->named };
-    return wk_ok() ? wk_value_format(r, self.text, v) : v;
-}
-
-static wk_value indent(wk_run *r, wk_value self, const wk_args *a)
-{
-    wk_value       width = arg(r, a, 0, "width");
-    int64_t        n = width.kind == WK_TEXT ? 1 : int_arg(r, a, 0, "width", 4);
-    const wk_text  space = { " ", 1, NULL }, *with = width.kind == WK_TEXT ? width.text : &space;
-    bool           first = truth_arg(r, a, 1, "first"), blank = truth_arg(r, a, 2, "blank");
-    const wk_text *s = self.text;
-    wk_out         out = { 0 };
-    for (size_t from = 0, to; from < s->size && wk_run_spend(r, 1); from = to, first = true) {
-        for (to = from; to < s->size && s->at[to] != '\n'; to++)
-            ;
-        for (int64_t i = 0; i < n && first && (blank || to > from || !from) && wk_ok(); i++)
-            wk_out_text(r, &out, with);
-        to += to < s->size;
-        wk_out_add(r, &out, s->at + from, to - from, s->origin ? s->origin + from : NULL);
-    }
-    return wk_out_end(r, &out);
-}
-
-static wk_value join(wk_run *r, wk_value self, const wk_args *a);
-
-static wk_value join_method(wk_run *r, wk_value self, const wk_args *a)
-{
-    wk_value       l = arg(r, a, 0, NULL);
-    const wk_list *items = wk_value_items(r, l);
-    for (size_t i = 0; items && i < items->count; i++)
-        if (items->at[i].kind != WK_TEXT)
-            return wk_run_fail(r, "join: a '%s' is no string", wk_kind_name(items->at[i]));
-    return wk_ok() ? join(r, l, &(wk_args){ &self, 1, NULL }) : l;
-}
-
 #define IS(name, condition)                                                                        \
     static wk_value name(wk_run *r, wk_value self, const wk_args *a)                               \
     {                                                                                              \
@@ -408,44 +55,19 @@ static wk_value join_method(wk_run *r, wk_value self, const wk_args *a)
         return wk_value_truth(condition);                                                          \
     }
 
-static bool all_of(const wk_text *s, unsigned classes)
-{
-    for (const char *p = s->at, *end = p + s->size; p < end;)
-        if (!(wk_char_class(wk_utf8_next(&p, end, NULL)) & classes))
-            return false;
-    return s->size > 0;
-}
-
-static bool cased(const wk_text *s, unsigned with, unsigned without)
-{
-    bool any = false;
-    for (const char *p = s->at, *end = p + s->size; p < end;) {
-        unsigned c = wk_char_class(wk_utf8_next(&p, end, NULL));
-        any |= (c & with) != 0;
-        if (c & without)
-            return false;
-    }
-    return any;
-}
-
-IS(all_digit, all_of(self.text, WK_NUMBER))
-IS(all_alpha, all_of(self.text, WK_LETTERS))
-IS(all_alnum, all_of(self.text, WK_LETTERS | WK_NUMBER))
-IS(all_space, all_of(self.text, WK_SPACES))
-
 /* ---- Numbers ------------------------------------------------------------ */
 
 static wk_value to_int(wk_run *r, wk_value self, const wk_args *a)
 {
-    wk_value otherwise = arg(r, a, 0, "default");
-    int64_t  base = int_arg(r, a, 1, "base", 10);
+    wk_value otherwise = wk_arg(r, a, 0, "default");
+    int64_t  base = wk_arg_int(r, a, 1, "base", 10);
     double   x = 0;
     bool     good = wk_as_number(self, &x);
     if (self.kind == WK_INTEGER)
         return self;
     if (self.kind == WK_TEXT) {
         char           text[64];
-        wk_value       cut = trim(r, self, &(wk_args){ 0 });
+        wk_value       cut = wk_text_trim(r, self, &(wk_args){ 0 });
         const wk_text *s = wk_ok() ? cut.text : NULL;
         char          *end = text;
         bool           fits = s && s->size && s->size < sizeof text && base >= 2 && base <= 36;
@@ -467,12 +89,12 @@ static wk_value to_int(wk_run *r, wk_value self, const wk_args *a)
 
 static wk_value to_float(wk_run *r, wk_value self, const wk_args *a)
 {
-    wk_value otherwise = arg(r, a, 0, "default");
+    wk_value otherwise = wk_arg(r, a, 0, "default");
     double   x = 0;
     bool     good = wk_as_number(self, &x);
     if (self.kind == WK_TEXT) {
         char           text[64], *end = text;
-        wk_value       cut = trim(r, self, &(wk_args){ 0 });
+        wk_value       cut = wk_text_trim(r, self, &(wk_args){ 0 });
         const wk_text *s = wk_ok() ? cut.text : NULL;
         if (s && s->size && s->size < sizeof text) {
             memcpy(text, s->at, s->size);
@@ -498,8 +120,8 @@ static wk_value absolute(wk_run *r, wk_value self, const wk_args *a)
 static wk_value to_round(wk_run *r, wk_value self, const wk_args *a)
 {
     static const wk_text common = { "common", 6, NULL };
-    int64_t              digits = int_arg(r, a, 0, "precision", 0);
-    const wk_text       *how = text_arg(r, a, 1, "method", &common);
+    int64_t              digits = wk_arg_int(r, a, 0, "precision", 0);
+    const wk_text       *how = wk_arg_text(r, a, 1, "method", &common);
     double               x, scale = pow(10, (double)digits);
     char                 text[400];
     if (!wk_as_number(self, &x) || digits > 15 || digits < -15)
@@ -520,8 +142,8 @@ static wk_value to_round(wk_run *r, wk_value self, const wk_args *a)
 static wk_value range(wk_run *r, wk_value self, const wk_args *a)
 {
     enum { MOST = 100000 }; /* as in Jinja's sandbox */
-    int64_t  from = a->count > 1 ? int_arg(r, a, 0, NULL, 0) : 0;
-    int64_t  to = int_arg(r, a, a->count > 1, NULL, 0), step = int_arg(r, a, 2, NULL, 1);
+    int64_t  from = a->count > 1 ? wk_arg_int(r, a, 0, NULL, 0) : 0;
+    int64_t  to = wk_arg_int(r, a, a->count > 1, NULL, 0), step = wk_arg_int(r, a, 2, NULL, 1);
     wk_value l = wk_list_new(r, 0, WK_PLAIN_LIST);
     (void)self;
     if (wk_ok() && (!step || a->count < 1))
@@ -618,7 +240,7 @@ static wk_value at_path(wk_run *r, wk_value v, wk_value path, wk_value otherwise
 static wk_value join(wk_run *r, wk_value self, const wk_args *a)
 {
     static const wk_text nothing = { "", 0, NULL };
-    wk_value             between = arg(r, a, 0, "d"), path = arg(r, a, 1, "attribute");
+    wk_value             between = wk_arg(r, a, 0, "d"), path = wk_arg(r, a, 1, "attribute");
     const wk_list       *l = wk_value_items(r, self);
     wk_out               out = { 0 };
     if (between.kind == WK_UNDEFINED)
@@ -629,6 +251,16 @@ static wk_value join(wk_run *r, wk_value self, const wk_args *a)
         wk_out_value(r, &out, at_path(r, l->at[i], path, wk_value_missing(NULL)));
     }
     return wk_out_end(r, &out);
+}
+
+static wk_value join_method(wk_run *r, wk_value self, const wk_args *a)
+{
+    wk_value       l = wk_arg(r, a, 0, NULL);
+    const wk_list *items = wk_value_items(r, l);
+    for (size_t i = 0; items && i < items->count; i++)
+        if (items->at[i].kind != WK_TEXT)
+            return wk_run_fail(r, "join: a '%s' is no string", wk_kind_name(items->at[i]));
+    return wk_ok() ? join(r, l, &(wk_args){ &self, 1, NULL }) : l;
 }
 
 static wk_value items(wk_run *r, wk_value self, const wk_args *a)
@@ -657,20 +289,20 @@ static wk_value values(wk_run *r, wk_value self, const wk_args *a)
 
 static wk_value get(wk_run *r, wk_value self, const wk_args *a)
 {
-    wk_value *x = wk_dict_get(r, self.dict, arg(r, a, 0, NULL));
+    wk_value *x = wk_dict_get(r, self.dict, wk_arg(r, a, 0, NULL));
     return x ? *x : a->count > 1 ? a->at[1] : wk_value_none();
 }
 
 static wk_value append(wk_run *r, wk_value self, const wk_args *a)
 {
-    wk_list_add(r, self.list, arg(r, a, 0, NULL));
+    wk_list_add(r, self.list, wk_arg(r, a, 0, NULL));
     return wk_value_none();
 }
 
 static wk_value pop(wk_run *r, wk_value self, const wk_args *a)
 {
     wk_list *l = self.list;
-    int64_t  i = int_arg(r, a, 0, NULL, -1);
+    int64_t  i = wk_arg_int(r, a, 0, NULL, -1);
     i += i < 0 ? (int64_t)l->count : 0;
     if (i < 0 || i >= (int64_t)l->count)
         return wk_run_fail(r, "pop index out of range");
@@ -682,7 +314,7 @@ static wk_value pop(wk_run *r, wk_value self, const wk_args *a)
 
 static wk_value index_of(wk_run *r, wk_value self, const wk_args *a)
 {
-    wk_value what = arg(r, a, 0, NULL);
+    wk_value what = wk_arg(r, a, 0, NULL);
     for (size_t i = 0; i < self.list->count && wk_run_spend(r, 1); i++)
         if (wk_values_equal(r, self.list->at[i], what))
             return wk_value_int((int64_t)i);
@@ -691,17 +323,9 @@ static wk_value index_of(wk_run *r, wk_value self, const wk_args *a)
 
 static wk_value count_of(wk_run *r, wk_value self, const wk_args *a)
 {
-    wk_value what = arg(r, a, 0, NULL);
-    int64_t  n = 0;
-    if (self.kind == WK_TEXT) {
-        const wk_text *part = text_arg(r, a, 0, NULL, NULL);
-        for (size_t at = 0; part && part->size; at += part->size, n++)
-            if ((at = find_in(r, self.text, at, part)) == SIZE_MAX)
-                break;
-        return wk_value_int(part && !part->size ? (int64_t)wk_text_chars(self.text) + 1 : n);
-    }
+    int64_t n = 0;
     for (size_t i = 0; i < self.list->count && wk_run_spend(r, 1); i++)
-        n += wk_values_equal(r, self.list->at[i], what);
+        n += wk_values_equal(r, self.list->at[i], wk_arg(r, a, 0, NULL));
     return wk_value_int(n);
 }
 
@@ -739,7 +363,7 @@ static void sort_keyed(wk_run *r, keyed *at, keyed *other, size_t count, bool do
 
 static wk_value folded(wk_run *r, wk_value v, bool case_matters)
 {
-    return v.kind == WK_TEXT && !case_matters ? recase(r, v.text, LOWER) : v;
+    return v.kind == WK_TEXT && !case_matters ? wk_text_recase(r, v.text, WK_CASE_LOWER) : v;
 }
 
 static keyed *keyed_of(wk_run *r, const wk_list *l, wk_value path, bool case_matters)
@@ -762,31 +386,33 @@ static wk_value uncovered(wk_run *r, const keyed *k, size_t count)
 static wk_value sort(wk_run *r, wk_value self, const wk_args *a)
 {
     const wk_list *l = wk_value_items(r, self);
-    keyed *k = keyed_of(r, l, arg(r, a, 2, "attribute"), truth_arg(r, a, 1, "case_sensitive"));
+    keyed         *k =
+        keyed_of(r, l, wk_arg(r, a, 2, "attribute"), wk_arg_truth(r, a, 1, "case_sensitive"));
     if (k)
-        sort_keyed(r, k, k + l->count, l->count, truth_arg(r, a, 0, "reverse"));
+        sort_keyed(r, k, k + l->count, l->count, wk_arg_truth(r, a, 0, "reverse"));
     return uncovered(r, k, k ? l->count : 0);
 }
 
 static wk_value dictsort(wk_run *r, wk_value self, const wk_args *a)
 {
-    wk_value by = arg(r, a, 1, "by");
+    wk_value by = wk_arg(r, a, 1, "by");
     bool     value = by.kind == WK_TEXT && wk_str_is(str_of(by.text), "value");
     if (self.kind != WK_DICT)
         return wk_run_fail(r, "dictsort of '%s'", wk_kind_name(self));
     wk_value l = items(r, self, a);
-    keyed   *k = wk_ok()
-                     ? keyed_of(r, l.list, wk_value_int(value), truth_arg(r, a, 0, "case_sensitive"))
-                     : NULL;
+    keyed   *k =
+        wk_ok() ? keyed_of(r, l.list, wk_value_int(value), wk_arg_truth(r, a, 0, "case_sensitive"))
+                  : NULL;
     if (k)
-        sort_keyed(r, k, k + l.list->count, l.list->count, truth_arg(r, a, 2, "reverse"));
+        sort_keyed(r, k, k + l.list->count, l.list->count, wk_arg_truth(r, a, 2, "reverse"));
     return uncovered(r, k, k ? l.list->count : 0);
 }
 
 static wk_value unique(wk_run *r, wk_value self, const wk_args *a)
 {
     const wk_list *l = wk_value_items(r, self);
-    keyed   *k = keyed_of(r, l, arg(r, a, 1, "attribute"), truth_arg(r, a, 0, "case_sensitive"));
+    keyed         *k =
+        keyed_of(r, l, wk_arg(r, a, 1, "attribute"), wk_arg_truth(r, a, 0, "case_sensitive"));
     wk_value seen = wk_dict_new(r), out = wk_list_new(r, 0, WK_LAZY);
     for (size_t i = 0; k && i < l->count && wk_ok(); i++)
         if (!wk_dict_get(r, seen.dict, k[i].key)) {
@@ -799,7 +425,8 @@ static wk_value unique(wk_run *r, wk_value self, const wk_args *a)
 static wk_value extreme(wk_run *r, wk_value self, const wk_args *a, int sign)
 {
     const wk_list *l = wk_value_items(r, self);
-    keyed *k = keyed_of(r, l, arg(r, a, 1, "attribute"), truth_arg(r, a, 0, "case_sensitive"));
+    keyed         *k =
+        keyed_of(r, l, wk_arg(r, a, 1, "attribute"), wk_arg_truth(r, a, 0, "case_sensitive"));
     size_t best = 0;
     for (size_t i = 1; k && i < l->count && wk_run_spend(r, 1); i++)
         if (wk_values_order(r, k[i].key, k[best].key) == sign)
@@ -819,7 +446,7 @@ static wk_value greatest(wk_run *r, wk_value self, const wk_args *a)
 
 static wk_value sum(wk_run *r, wk_value self, const wk_args *a)
 {
-    wk_value       x = arg(r, a, 1, "start"), path = arg(r, a, 0, "attribute");
+    wk_value       x = wk_arg(r, a, 1, "start"), path = wk_arg(r, a, 0, "attribute");
     const wk_list *l = wk_value_items(r, self);
     x = x.kind == WK_UNDEFINED ? wk_value_int(0) : x;
     for (size_t i = 0; l && i < l->count && wk_run_spend(r, 1); i++)
@@ -830,8 +457,8 @@ static wk_value sum(wk_run *r, wk_value self, const wk_args *a)
 static wk_value batch(wk_run *r, wk_value self, const wk_args *a)
 {
     const wk_list *l = wk_value_items(r, self);
-    int64_t        n = int_arg(r, a, 0, "linecount", 0);
-    wk_value       fill = arg(r, a, 1, "fill_with"), out = wk_list_new(r, 0, WK_LAZY), row = { 0 };
+    int64_t        n = wk_arg_int(r, a, 0, "linecount", 0);
+    wk_value fill = wk_arg(r, a, 1, "fill_with"), out = wk_list_new(r, 0, WK_LAZY), row = { 0 };
     if (wk_ok() && n < 1)
         return wk_run_fail(r, "batch of %lld", (long long)n);
     for (size_t i = 0; l && i < l->count && wk_ok(); i++) {
@@ -848,9 +475,9 @@ static wk_value batch(wk_run *r, wk_value self, const wk_args *a)
 
 static wk_value map(wk_run *r, wk_value self, const wk_args *a)
 {
-    wk_value          path = arg(r, a, SIZE_MAX, "attribute"), name = arg(r, a, 0, NULL);
-    wk_value          otherwise = arg(r, a, SIZE_MAX, "default"), out = wk_list_new(r, 0, WK_LAZY);
-    const wk_list    *l = wk_value_items(r, self);
+    wk_value       path = wk_arg(r, a, SIZE_MAX, "attribute"), name = wk_arg(r, a, 0, NULL);
+    wk_value       otherwise = wk_arg(r, a, SIZE_MAX, "default"), out = wk_list_new(r, 0, WK_LAZY);
+    const wk_list *l = wk_value_items(r, self);
     const wk_builtin *b =
         name.kind == WK_TEXT ? wk_builtin_find(str_of(name.text), WK_FILTER) : NULL;
     if (wk_ok() && !b && path.kind == WK_UNDEFINED)
@@ -871,7 +498,7 @@ static wk_value map(wk_run *r, wk_value self, const wk_args *a)
 static wk_value choose(wk_run *r, wk_value self, const wk_args *a, bool attribute, bool want)
 {
     size_t            skip = attribute;
-    wk_value          out = wk_list_new(r, 0, WK_LAZY), name = arg(r, a, skip, NULL);
+    wk_value          out = wk_list_new(r, 0, WK_LAZY), name = wk_arg(r, a, skip, NULL);
     const wk_list    *l = wk_value_items(r, self);
     const wk_builtin *b = name.kind == WK_TEXT ? wk_builtin_find(str_of(name.text), WK_TEST) : NULL;
     if (wk_ok() && ((a->count > skip && !b) || a->count < skip))
@@ -902,9 +529,9 @@ CHOOSE(rejectattr, true, false)
 static wk_value default_(wk_run *r, wk_value self, const wk_args *a)
 {
     static const wk_text nothing = { "", 0, NULL };
-    wk_value             otherwise = arg(r, a, 0, "default_value");
+    wk_value             otherwise = wk_arg(r, a, 0, "default_value");
     bool                 missing =
-        self.kind == WK_UNDEFINED || (truth_arg(r, a, 1, "boolean") && !wk_is_true(self));
+        self.kind == WK_UNDEFINED || (wk_arg_truth(r, a, 1, "boolean") && !wk_is_true(self));
     return !missing ? self : otherwise.kind == WK_UNDEFINED ? text_of(&nothing) : otherwise;
 }
 
@@ -916,11 +543,11 @@ static wk_value same(wk_run *r, wk_value self, const wk_args *a)
 
 static wk_value tojson(wk_run *r, wk_value self, const wk_args *a)
 {
-    wk_value      separators = arg(r, a, 2, "separators");
-    int64_t       wide = int_arg(r, a, 1, "indent", -1);
+    wk_value      separators = wk_arg(r, a, 2, "separators");
+    int64_t       wide = wk_arg_int(r, a, 1, "indent", -1);
     wk_json_style style = { .indent = wide < -1 ? 0 : wk_min_i64(wide, 100),
-                            .ascii = truth_arg(r, a, 0, "ensure_ascii"),
-                            .sort = truth_arg(r, a, 3, "sort_keys"),
+                            .ascii = wk_arg_truth(r, a, 0, "ensure_ascii"),
+                            .sort = wk_arg_truth(r, a, 3, "sort_keys"),
                             .comma = { ", ", wide < 0 ? 2 : 1, NULL },
                             .colon = { ": ", 2, NULL } };
     if (separators.kind == WK_LIST && separators.list->count == 2 &&
@@ -937,7 +564,7 @@ static wk_value tojson(wk_run *r, wk_value self, const wk_args *a)
 
 static wk_value raise_exception(wk_run *r, wk_value self, const wk_args *a)
 {
-    wk_value s = wk_value_str(r, arg(r, a, 0, "message"));
+    wk_value s = wk_value_str(r, wk_arg(r, a, 0, "message"));
     (void)self;
     return wk_ok() ? wk_run_fail(r, "%.*s", (int)wk_min_i64((int64_t)s.text->size, 390), s.text->at)
                    : s;
@@ -946,7 +573,7 @@ static wk_value raise_exception(wk_run *r, wk_value self, const wk_args *a)
 static wk_value strftime_now(wk_run *r, wk_value self, const wk_args *a)
 {
     char           text[500], *format = NULL;
-    const wk_text *s = text_arg(r, a, 0, "format", NULL);
+    const wk_text *s = wk_arg_text(r, a, 0, "format", NULL);
     time_t         now = r->now ? (time_t)r->now : time(NULL);
     struct tm      t;
     (void)self;
@@ -965,7 +592,7 @@ static wk_value strftime_now(wk_run *r, wk_value self, const wk_args *a)
 
 static wk_value dict_of(wk_run *r, const wk_args *a)
 {
-    wk_value d = wk_dict_new(r), from = arg(r, a, 0, NULL);
+    wk_value d = wk_dict_new(r), from = wk_arg(r, a, 0, NULL);
     if (from.kind == WK_DICT)
         for (size_t i = 0; i < from.dict->count && wk_ok(); i++)
             wk_dict_put(r, d.dict, from.dict->at[2 * i], from.dict->at[2 * i + 1]);
@@ -1019,7 +646,7 @@ static wk_value joiner(wk_run *r, wk_value self, const wk_args *a)
     static const wk_builtin on = { "joiner", 0, join_on };
     static const wk_text    comma = { ", ", 2, NULL };
     struct wk_method       *m = wk_arena_take(&r->arena, sizeof *m);
-    const wk_text          *between = text_arg(r, a, 0, "sep", &comma);
+    const wk_text          *between = wk_arg_text(r, a, 0, "sep", &comma);
     (void)self;
     if (!m || !between)
         return wk_value_missing(NULL);
@@ -1067,76 +694,42 @@ IS(is_boolean, self.kind == WK_TRUTH)
 IS(is_true, self.kind == WK_TRUTH && self.truth)
 IS(is_false, self.kind == WK_TRUTH && !self.truth)
 IS(is_callable, self.kind == WK_MACRO || self.kind == WK_METHOD)
-IS(is_in, wk_value_in(r, self, arg(r, a, 0, NULL)))
-IS(is_eq, wk_values_equal(r, self, arg(r, a, 0, NULL)))
-IS(is_ne, !wk_values_equal(r, self, arg(r, a, 0, NULL)))
-IS(is_lt, wk_values_order(r, self, arg(r, a, 0, NULL)) < 0)
-IS(is_le, wk_values_order(r, self, arg(r, a, 0, NULL)) <= 0)
-IS(is_gt, wk_values_order(r, self, arg(r, a, 0, NULL)) > 0)
-IS(is_ge, wk_values_order(r, self, arg(r, a, 0, NULL)) >= 0)
+IS(is_in, wk_value_in(r, self, wk_arg(r, a, 0, NULL)))
+IS(is_eq, wk_values_equal(r, self, wk_arg(r, a, 0, NULL)))
+IS(is_ne, !wk_values_equal(r, self, wk_arg(r, a, 0, NULL)))
+IS(is_lt, wk_values_order(r, self, wk_arg(r, a, 0, NULL)) < 0)
+IS(is_le, wk_values_order(r, self, wk_arg(r, a, 0, NULL)) <= 0)
+IS(is_gt, wk_values_order(r, self, wk_arg(r, a, 0, NULL)) > 0)
+IS(is_ge, wk_values_order(r, self, wk_arg(r, a, 0, NULL)) >= 0)
 IS(is_odd, number_of(wk_value_binary(r, '%', self, wk_value_int(2))) == 1)
 IS(is_even, number_of(wk_value_binary(r, '%', self, wk_value_int(2))) == 0)
-IS(is_divisible, number_of(wk_value_binary(r, '%', self, arg(r, a, 0, "num"))) == 0)
-IS(is_lower, self.kind == WK_TEXT && cased(self.text, WK_LOWER, WK_UPPER))
-IS(is_upper, self.kind == WK_TEXT && cased(self.text, WK_UPPER, WK_LOWER))
-IS(is_sameas, self.kind == arg(r, a, 0, NULL).kind && wk_values_equal(r, self, arg(r, a, 0, NULL)))
+IS(is_divisible, number_of(wk_value_binary(r, '%', self, wk_arg(r, a, 0, "num"))) == 0)
+IS(is_sameas,
+   self.kind == wk_arg(r, a, 0, NULL).kind && wk_values_equal(r, self, wk_arg(r, a, 0, NULL)))
 IS(is_filter, self.kind == WK_TEXT && wk_builtin_find(str_of(self.text), WK_FILTER))
 IS(is_test, self.kind == WK_TEXT && wk_builtin_find(str_of(self.text), WK_TEST))
 
 /* ---- The table ---------------------------------------------------------- */
 
-enum {
-    TEXT_FILTER = WK_FILTER | WK_AS_TEXT,
-    TEXT_BOTH = WK_FILTER | WK_OF_TEXT | WK_AS_TEXT,
-    CHANGES = WK_OF_LIST | WK_OF_DICT,
-};
+enum { CHANGES = WK_OF_LIST | WK_OF_DICT };
 
 static const wk_builtin table[] = {
-    { "upper", TEXT_BOTH, to_upper },
-    { "lower", TEXT_BOTH, to_lower },
-    { "capitalize", TEXT_BOTH, capitalize },
-    { "title", TEXT_FILTER, title_filter },
-    { "title", WK_OF_TEXT, title_method },
-    { "trim", TEXT_FILTER, trim },
-    { "strip", WK_OF_TEXT, trim },
-    { "lstrip", WK_OF_TEXT, lstrip },
-    { "rstrip", WK_OF_TEXT, rstrip },
-    { "split", WK_OF_TEXT, split },
-    { "rsplit", WK_OF_TEXT, rsplit },
-    { "splitlines", WK_OF_TEXT, splitlines },
-    { "startswith", WK_OF_TEXT, startswith },
-    { "endswith", WK_OF_TEXT, endswith },
-    { "removeprefix", WK_OF_TEXT, removeprefix },
-    { "removesuffix", WK_OF_TEXT, removesuffix },
-    { "find", WK_OF_TEXT, find },
-    { "replace", TEXT_BOTH, replace },
-    { "format", WK_OF_TEXT, format_method },
-    { "format", TEXT_FILTER, format_filter },
-    { "join", WK_OF_TEXT, join_method },
-    { "isdigit", WK_OF_TEXT, all_digit },
-    { "isnumeric", WK_OF_TEXT, all_digit },
-    { "isalpha", WK_OF_TEXT, all_alpha },
-    { "isalnum", WK_OF_TEXT, all_alnum },
-    { "isspace", WK_OF_TEXT, all_space },
-    { "islower", WK_OF_TEXT, is_lower },
-    { "isupper", WK_OF_TEXT, is_upper },
-    { "count", WK_OF_TEXT | WK_OF_LIST, count_of },
-    { "indent", TEXT_FILTER, indent },
-
     { "int", WK_FILTER, to_int },
     { "float", WK_FILTER, to_float },
     { "abs", WK_FILTER, absolute },
     { "round", WK_FILTER, to_round },
-    { "string", TEXT_FILTER, same },
+    { "string", WK_FILTER | WK_AS_TEXT, same },
     { "safe", WK_FILTER, same },
 
     { "length", WK_FILTER, length },
     { "count", WK_FILTER, length },
+    { "count", WK_OF_LIST, count_of },
     { "first", WK_FILTER, first },
     { "last", WK_FILTER, last },
     { "list", WK_FILTER, to_list },
     { "reverse", WK_FILTER, reverse },
     { "join", WK_FILTER, join },
+    { "join", WK_OF_TEXT, join_method },
     { "items", WK_FILTER | WK_OF_DICT, items },
     { "keys", WK_OF_DICT, to_list },
     { "values", WK_OF_DICT, values },
@@ -1213,17 +806,21 @@ static const wk_builtin table[] = {
     { "odd", WK_TEST, is_odd },
     { "even", WK_TEST, is_even },
     { "divisibleby", WK_TEST, is_divisible },
-    { "lower", WK_TEST, is_lower },
-    { "upper", WK_TEST, is_upper },
     { "sameas", WK_TEST, is_sameas },
     { "filter", WK_TEST, is_filter },
     { "test", WK_TEST, is_test },
 };
 
+const wk_builtin *wk_builtin_in(const wk_builtin *of, size_t count, wk_str name, unsigned places)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((of[i].places & places) && wk_str_is(name, of[i].name))
+            return &of[i];
+    return NULL;
+}
+
 const wk_builtin *wk_builtin_find(wk_str name, unsigned places)
 {
-    for (size_t i = 0; i < WK_COUNT(table); i++)
-        if ((table[i].places & places) && wk_str_is(name, table[i].name))
-            return &table[i];
-    return NULL;
+    const wk_builtin *b = wk_builtin_in(table, WK_COUNT(table), name, places);
+    return b ? b : wk_text_builtin_find(name, places);
 }
