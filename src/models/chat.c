@@ -330,6 +330,8 @@ static bool add_answers(const wk_chat *c, wk_tokens *out, const wk_chat_text *al
         for (from = done; from < all->text.size && all->origin[from] < WK_ANSWERED; from++)
             ;
         to = from < all->text.size ? answer_end(c, all, from) : from;
+        while (from < to && from > done && all->text.at[from - 1] == ' ' && !all->origin[from - 1])
+            from--; /* a word and its blank are one token, or might be */
         wk_chat_text part = *all;
         size_t       begin = out->count, same = 0;
         part.text = (wk_str){ all->text.at + done, from - done };
