@@ -89,7 +89,7 @@ typedef enum {
     WK_TEMPLATES, /* the template, or a variable of the name ..._token */
     WK_WRITTEN,   /* other variables: people, tools */
     WK_ANSWERED,  /* an assistant's message ... */
-    WK_ANSWERED_2 /* ... and the one next to it in the list */
+    WK_ANSWERED_2 /* ... and every second one of them */
 } wk_origin;
 
 typedef struct {

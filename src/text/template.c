@@ -636,13 +636,15 @@ static void give_origin(reader *d, wk_value v, int origin)
 
 static void read_messages(reader *d, wk_value v)
 {
+    bool second = false;
     for (size_t i = 0; v.kind == WK_LIST && i < v.list->count && wk_ok(); i++) {
         wk_value  m = v.list->at[i];
         wk_value *role = m.kind == WK_DICT ? wk_dict_find(d->r, m.dict, "role") : NULL;
         if (!role || role->kind != WK_TEXT ||
             !wk_str_is((wk_str){ role->text->at, role->text->size }, "assistant"))
             continue;
-        give_origin(d, m, i % 2 ? WK_ANSWERED_2 : WK_ANSWERED);
+        give_origin(d, m, second ? WK_ANSWERED_2 : WK_ANSWERED);
+        second = !second;
         give_origin(d, *role, WK_WRITTEN); /* a template may print it: it is no answer */
     }
 }

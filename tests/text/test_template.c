@@ -136,3 +136,136 @@ TEST(templates_of_models)
     for (int i = 0; i < count; i++)
         wk_free(cases[i]);
 }
+
+/* ---- What goes wrong ----------------------------------------------------- */
+
+static void fails(const char *text, const char *json, const char *error)
+{
+    char *got = render("t", wk_str_of(text), json);
+    CHECK_MSG(!got, "\"%.60s\" gives \"%.60s\"", text, got);
+    free(got);
+    CHECK_ERROR(error);
+}
+
+TEST(errors_of_templates_say_where)
+{
+    fails("a\n\n{{ x.y }}", "{}", "t:3: 'x' is undefined");
+    fails("\n{% if 1 %}", "{}", "t:2: the template ends, but it should go on with elif else endif");
+    fails("{{ raise_exception('no ' ~ who) }}", "{\"who\": \"system\"}", "t:1: no system");
+    fails("{{ a b }}", "{}", "t:1: expected '}}', not 'b'");
+    fails("{% for x in 3 %}{% endfor %}", "{}", "'int' object is not iterable");
+    fails("{{ x | nope }}", "{}", "there is no filter 'nope'");
+    fails("{% include 'x' %}", "{}", "unknown tag 'include'");
+    fails("{% macro f(a) %}{{ a + 1 }}{% endmacro %}\n{{ f('x') }}", "{}",
+          "t:1: operator + between");
+    fails("x", "[1]", "t: variables:1:1: expected an object");
+    fails("x", "{\"a\": }", "t: variables:1:7");
+    fails("\xFF", "{}", "t: not UTF-8");
+    CHECK(wk_template_render(NULL, "{}") == NULL);
+    CHECK_ERROR("the template or its variables are NULL");
+    wk_template_free(NULL);
+}
+
+static void deep(const char *open, const char *inside, const char *close, int n, const char *error)
+{
+    wk_buf b = { 0 };
+    for (int i = 0; i < n; i++)
+        wk_buf_str(&b, wk_str_of(open));
+    wk_buf_str(&b, wk_str_of(inside));
+    for (int i = 0; i < n; i++)
+        wk_buf_str(&b, wk_str_of(close));
+    fails(b.data, "{}", error);
+    wk_buf_free(&b);
+}
+
+TEST(templates_have_limits)
+{
+    deep("{{", "", "", 100000, "nested too deep");
+    deep("{% if x %}", "", "{% endif %}", 100000, "nested too deep");
+    deep("{{ ", "1", "", 1, "ends inside a tag");
+    deep("{% set ", "((((", "", 50, "expected");
+    deep("{{ -", "1", "", 1, "ends inside");
+    static const char *const nests[][3] = {
+        { "(", "1", ")" },           { "[", "", "]" },     { "{1:", "1", "}" },
+        { "not ", "1", "" },         { "-", "1", "" },     { "x[", "1", "]" },
+        { "f(", "", ")" },           { "1 if ", "1", "" }, { "1+", "1", "" },
+        { "1 if 1 else ", "1", "" }, { "x.", "x", "" },
+    };
+    for (size_t i = 0; i < WK_COUNT(nests); i++) {
+        wk_buf b = { 0 };
+        wk_buf_str(&b, WK_STR("{{ "));
+        for (int k = 0; k < 20000; k++)
+            wk_buf_str(&b, wk_str_of(nests[i][0]));
+        wk_buf_str(&b, wk_str_of(nests[i][1]));
+        for (int k = 0; k < 20000; k++)
+            wk_buf_str(&b, wk_str_of(nests[i][2]));
+        wk_buf_str(&b, WK_STR(" }}"));
+        fails(b.data, "{}", "t:1: ");
+        wk_buf_free(&b);
+    }
+    fails("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{}", "nested too deep");
+    fails("{% set ns = namespace(x=[]) %}{% for i in range(2000) %}{% set ns.x = [ns.x] %}"
+          "{% endfor %}{{ ns.x }}",
+          "{}", "nested too deep");
+    fails("{% set l = [] %}{% set _ = l.append(l) %}{{ l == l }}{{ l }}", "{}", "nested too deep");
+    fails("{% set l = [] %}{% set _ = l.append(l) %}{{ l | tojson }}", "{}", "nested too deep");
+    fails("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "{}",
+          "t:1");
+    fails("{{ 'x' * 1000000000 }}", "{}", "takes more than 64 MiB");
+    fails("{% set ns = namespace(x='ab') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}"
+          "{% endfor %}",
+          "{}", "takes more than 64 MiB");
+    fails("{{ [0] * 1000000000 }}", "{}", "takes more than 64 MiB");
+    fails("{{ 'a' | indent(1000000000, true) }}", "{}", "takes more than 64 MiB");
+    fails("{{ [[]] | tojson(indent=1000000000) * 1000000 }}", "{}", "takes more than 64 MiB");
+    fails("{{ 9223372036854775807 + 1 }}", "{}", "out of range");
+    fails("{{ -9223372036854775807 - 2 }}", "{}", "out of range");
+    fails("{{ 10 ** 100 }}", "{}", "out of range");
+    fails("{{ (-9223372036854775807 - 1) // -1 }}", "{}", "out of range");
+    fails("{{ 'x'[::-9223372036854775807] ~ [1][9223372036854775807:] ~ nope() }}", "{}", "'nope'");
+    fails("{{ strftime_now('%9999d') }}{{ nope() }}", "{}", "'nope' is undefined");
+}
+
+/* ---- Where bytes are from ------------------------------------------------ */
+
+static void comes_from(const char *text, const char *json, const char *want, const char *origins)
+{
+    wk_template   *t = wk_template_parse("t", text, strlen(text));
+    size_t         length = 0;
+    const uint8_t *origin = NULL;
+    char          *got = wk_template_render(t, json, .length = &length, .origins = &origin);
+    CHECK_STR(got, want);
+    CHECK_INT(length, strlen(want));
+    for (size_t i = 0; got && origins && i < length; i++)
+        CHECK_MSG(origin[i] == origins[i] - '0', "%s: byte %zu of \"%s\" is from %d", text, i, got,
+                  origin[i]);
+    free(got);
+    wk_template_free(t);
+}
+
+TEST(bytes_of_templates_keep_their_origin)
+{
+    const char *json =
+        "{\"s\": \" Ab c \", \"x_token\": \"T\", \"l\": [\"p\", \"q\"], \"messages\": ["
+        "{\"role\": \"user\", \"content\": \"uu\"}, {\"content\": \"aa\", \"role\": "
+        "\"assistant\"}, {\"role\": \"assistant\", \"content\": \"b\\u00e9\"}]}";
+    comes_from("a{{ s }}{{ x_token }}b", json, "a Ab c Tb", "011111100");
+    comes_from("{{ s | trim }}{{ s.strip() + '!' }}", json, "Ab cAb c!", "111111110");
+    comes_from("{{ s | upper }}{{ s.split()[1] }}{{ s[::-1] }}", json, " AB C c c bA ",
+               "1111111111111");
+    comes_from("{{ s | replace('b', '<b>') }}", json, " A<b> c ", "11000111");
+    comes_from("{{ '-' | join('xy') }}{{ l | join('-') }}{{ l }}", json, "-p-q['p', 'q']",
+               "01010010000100");
+    comes_from("{{ l | tojson }}{{ '%s=%s' % (l[0], 1) }}", json, "[\"p\", \"q\"]p=1",
+               "0010000100100");
+    comes_from("{% set x %}({{ s }}){% endset %}{{ x[1:3] }}{{ x | length }}", json, " A8", "110");
+    comes_from("{% macro f(x) %}<{{ x }}>{% endmacro %}{{ f(l[0]) | title }}", json, "<P>", "010");
+    comes_from("{% for m in messages %}{{ m.role[0] }}{{ m.content }};{% endfor %}", json,
+               "uuu;aaa;ab\xC3\xA9;",
+               "111012201333"
+               "0");
+    comes_from("{% for k, v in messages[1] | items %}{{ k }}{% endfor %}", json, "contentrole",
+               "22222222222");
+    comes_from("{{ s.lower()|capitalize }}{{ s.rsplit(' ', 1)[0] ~ 1 }}{{ '{}!'.format(s) }}", json,
+               " ab c  Ab c1 Ab c !", NULL);
+}
