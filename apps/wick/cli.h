@@ -17,16 +17,16 @@ typedef struct { /* what the options say; zero is the default */
     int64_t     max_tokens, context, threads, top, prompt_length, repeats, top_k;
     double      temperature, top_p, min_p;
     double      repeat_penalty, presence_penalty, frequency_penalty;
-    int64_t     seed;
+    int64_t     seed, draft_tokens;
     int64_t     steps, batch, accumulate, stride, warmup, validate_every, save_every, keep;
     int64_t     min_frequency, layers, width, heads, kv_heads, ffn, vocab, rank;
     double      epochs, lr, decay, dropout, clip, held_out, alpha;
     const char *output, *config, *tokenizer, *type, *schedule, *optimizer, *validation;
-    const char *targets, *adapter, *system;
+    const char *targets, *adapter, *system, *draft;
     const char *tokens, *device, *dtype, *synthetic;
     const char *stop[MOST_STOPS + 1], *special[MOST_STOPS + 1];
     bool echo, ids, all, pieces, no_special, keep_special, json, quiet, verbose, lenient, help;
-    bool resume, merge, untied;
+    bool resume, merge, untied, recompute, lookup;
     bool given[MOST_OPTIONS];       /* by its place in the table */
     const char *place[MOST_PLACES]; /* what is not an option */
     int         places;
@@ -47,7 +47,8 @@ enum {
     FOR_TRAIN = 1024,    /* a new model */
     FOR_FINETUNE = 2048, /* one there is */
     FOR_TOKENIZER = 4096,
-    FOR_CHAT = 8192,
+    FOR_PERPLEXITY = 8192,
+    FOR_CHAT = 16384,
 };
 
 typedef struct {
@@ -86,6 +87,7 @@ int logits_verb(settings *s);
 int tokenize_verb(settings *s);
 int detokenize_verb(settings *s);
 int inspect_verb(settings *s);
+int perplexity_verb(settings *s);
 int bench_verb(settings *s);
 int tokenizer_verb(settings *s);
 int train_verb(settings *s);

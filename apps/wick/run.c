@@ -54,17 +54,22 @@ void report(const wk_generate_stats *t)
 {
     double prompt = t->prompt_seconds > 0 ? (double)t->prompt_tokens / t->prompt_seconds : 0;
     double rate = t->new_seconds > 0 ? (double)t->new_tokens / t->new_seconds : 0;
-    fprintf(stderr, "wick: prompt %lld tokens, %.1f tokens/s; answer %lld tokens, %.1f tokens/s\n",
+    fprintf(stderr, "wick: prompt %lld tokens, %.1f tokens/s; answer %lld tokens, %.1f tokens/s",
             (long long)t->prompt_tokens, prompt, (long long)t->new_tokens, rate);
+    if (t->drafted)
+        fprintf(stderr, "; guessed %lld, %lld right (%.0f %%)", (long long)t->drafted,
+                (long long)t->accepted, 100 * (double)t->accepted / (double)t->drafted);
+    fputc('\n', stderr);
 }
 
-static void generate(const settings *s, wk_model *m, const wk_tokens *prompt)
+static void generate(const settings *s, wk_model *m, wk_model *draft, const wk_tokens *prompt)
 {
     bool              first = true;
     wk_generate_stats stats = { 0 };
     wk_generate(m, .tokens = prompt->id, .token_count = (int64_t)prompt->count,
                 .max_tokens = s->max_tokens, .context = s->context, .sampling = sampling_of(s, m),
-                .stop = s->stop, .on_text = s->ids ? NULL : show_text,
+                .stop = s->stop, .draft = draft, .lookup = s->lookup,
+                .draft_tokens = s->draft_tokens, .on_text = s->ids ? NULL : show_text,
                 .on_token = s->ids ? show_id : NULL, .user = &first, .stats = &stats);
     if (isatty(STDOUT_FILENO) || s->ids)
         putchar('\n');
@@ -91,13 +96,15 @@ int run_verb(settings *s)
     wk_lora_merge(lora);
     if (m && wk_ok() && !s->tokens && (text ? !strcmp(text, "-") : stdin_has_text()))
         text = piped = read_stdin();
+    wk_model *draft = m && s->draft ? open_model(s, s->draft) : NULL;
     if (m && prompt_tokens(s, m, text ? text : "", &prompt)) {
         if (s->echo && text && !s->ids)
             fputs(text, stdout);
-        generate(s, m, &prompt);
+        generate(s, m, draft, &prompt);
     }
     wk_tokens_free(&prompt);
     wk_lora_free(lora);
+    wk_model_free(draft);
     wk_model_free(m);
     free(piped);
     return finish();

@@ -56,6 +56,10 @@ WK_API wk_tensor *wk_store_replace(wk_store *s, const char *name, wk_tensor *x);
 /* Ask for gradients of every float parameter, or stop asking. */
 WK_API void wk_store_track(wk_store *s, bool on);
 
+/* The files that parameters come from, with their metadata; NULL: there are none. */
+typedef struct wk_archive wk_archive;
+WK_API const wk_archive  *wk_store_archive(const wk_store *s);
+
 /* Tensor number i of the file that nobody asked for, NULL at the end. */
 WK_API const char *wk_store_unused(const wk_store *s, int i);
 

@@ -26,16 +26,48 @@ typedef enum {
     WK_U8,
     WK_U32,
     WK_BOOL, /* a byte, 0 or 1 */
+
+    /* Quantized: along the last dimension numbers lie in blocks, as in GGUF files, and are
+     * small integers times a scale.  Any operation reads them, as f32; layers and embeddings
+     * as they are.  Nothing is computed in them: wk_cast() makes them. */
+    WK_Q4_0,
+    WK_Q8_0,
+    WK_Q4_K,
+    WK_Q6_K,
+    WK_Q5_K,
+    WK_Q5_0,
+    WK_Q4_1,
+    WK_Q5_1,
+    WK_Q2_K,
+    WK_Q3_K,
+    WK_IQ4_NL,
+    WK_IQ4_XS,
+    WK_MXFP4,
+    WK_NVFP4,
+    WK_IQ3_S,
+    WK_IQ3_XXS,
+    WK_IQ2_S,
+    WK_IQ2_XS,
+    WK_IQ2_XXS,
+    WK_IQ1_M,
+    WK_IQ1_S,
+    WK_TQ1_0,
+    WK_TQ2_0,
+    WK_Q1_0,
+    WK_Q2_0,
+    WK_Q8_1,
+    WK_Q8_K,
     WK_DTYPE_COUNT
 } wk_dtype;
 
 WK_API const char *wk_dtype_name(wk_dtype dtype);   /* "f32" */
 WK_API wk_dtype    wk_dtype_find(const char *name); /* WK_DEFAULT if there is none */
-WK_API size_t      wk_dtype_size(wk_dtype dtype);   /* bytes of an element */
+WK_API size_t      wk_dtype_size(wk_dtype dtype);   /* bytes of an element, or of a block */
+WK_API int64_t     wk_dtype_block(wk_dtype dtype);  /* elements of a block; 1: not quantized */
 WK_API bool        wk_dtype_is_float(wk_dtype dtype);
 
 /* The dtype that results from combining two, as in PyTorch: a float wins over an
- * integer, the wider over the narrower, and f16 with bf16 gives f32. */
+ * integer, the wider over the narrower, f16 with bf16 gives f32, and quantized counts as f32. */
 WK_API wk_dtype wk_dtype_promote(wk_dtype a, wk_dtype b);
 
 /* ---- Shapes ------------------------------------------------------------- */
@@ -123,6 +155,7 @@ WK_API wk_shape    wk_shape_of(const wk_tensor *x);
 WK_API wk_dtype    wk_dtype_of(const wk_tensor *x);
 WK_API wk_device  *wk_device_of(const wk_tensor *x);
 WK_API const char *wk_name(const wk_tensor *x); /* "" if it has none */
+WK_API size_t      wk_bytes(const wk_tensor *x); /* that its elements take */
 WK_API bool        wk_is_contiguous(const wk_tensor *x);
 
 /* Reading.  These wait for the device. */

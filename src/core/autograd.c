@@ -227,9 +227,11 @@ wk_tensor *wk_track(wk_tensor *x)
     char text[160];
     if (!wk_usable("track", 1, x))
         return NULL;
-    if (x->node || !wk_dtypes[x->dtype].is_float) {
+    if (x->node || !wk_dtypes[x->dtype].is_float || wk_is_quantized(x)) {
         wk_fail(WK_ERR_ARGUMENT, "track: %s is %s", wk_show(x, text),
-                x->node ? "computed from tracked tensors" : "not of a float dtype");
+                x->node              ? "computed from tracked tensors"
+                : wk_is_quantized(x) ? "quantized"
+                                     : "not of a float dtype");
         return NULL;
     }
     x->tracked = true;

@@ -45,16 +45,25 @@ typedef void (*wk_store_fn)(void *elements, const void *row, int64_t n, int64_t 
 typedef struct {
     const char *name; /* "bf16" */
     const char *safe; /* in safetensors files: "BF16" */
-    size_t      size; /* bytes of an element */
+    size_t      size; /* bytes of an element, or of a block of them */
     bool        is_float;
     int         rank; /* the higher one wins a promotion */
     wk_as       as;   /* the smallest type that holds every value: where kernels compute */
     wk_load_fn  load[WK_AS_COUNT];
     wk_store_fn store[WK_AS_COUNT];
+    int16_t     block; /* elements of a block; 0: not quantized.  Then load() is there for f32
+                          and f64, of whole blocks that lie together, and store() for f32 */
 } wk_dtype_info;
 
 /* Not const: the CPU backend puts faster rows in when it starts. */
 extern wk_dtype_info wk_dtypes[WK_DTYPE_COUNT];
+
+/* Bytes of n elements: whole blocks. */
+static inline int64_t wk_bytes_at(wk_dtype dtype, int64_t n)
+{
+    const wk_dtype_info *d = &wk_dtypes[dtype];
+    return (d->block ? n / d->block : n) * (int64_t)d->size;
+}
 
 static inline size_t wk_as_size(wk_as as) { return as == WK_AS_F32 ? 4 : 8; }
 wk_as                wk_as_wider(wk_as a, wk_as b);
@@ -109,8 +118,9 @@ void        wk_touched(wk_tensor *x); /* x was changed in place */
 /* The first element of a tensor in host memory. */
 static inline void *wk_at_host(const wk_tensor *x)
 {
-    return (char *)x->storage->data + x->offset * (int64_t)wk_dtypes[x->dtype].size;
+    return (char *)x->storage->data + wk_bytes_at(x->dtype, x->offset);
 }
+static inline bool   wk_is_quantized(const wk_tensor *x) { return wk_dtypes[x->dtype].block; }
 static inline float *wk_f32(const wk_tensor *x) { return wk_at_host(x); }
 
 /* n elements of a tensor in host memory, from element at on (counted in its storage,
@@ -119,7 +129,7 @@ static inline void wk_load_f64(double *row, const wk_tensor *x, int64_t at, int6
                                int64_t stride)
 {
     const wk_dtype_info *d = &wk_dtypes[x->dtype];
-    d->load[WK_AS_F64](row, (char *)wk_at_host(x) + at * (int64_t)d->size, n, stride);
+    d->load[WK_AS_F64](row, (char *)wk_at_host(x) + wk_bytes_at(x->dtype, at), n, stride);
 }
 static inline void wk_store_f64(wk_tensor *x, int64_t at, const double *row, int64_t n,
                                 int64_t stride)
@@ -256,6 +266,7 @@ struct wk_op {
     int         flags;
     unsigned    strided; /* operands that compute() takes with any strides ... */
     unsigned    packed;  /* ... and in a backend's packing */
+    unsigned    blocks;  /* operands that are taken quantized; others are read to f32 before */
     bool (*infer)(wk_call *c);
     bool (*compute)(const wk_call *c); /* false only after an error */
     bool (*host)(const wk_call *c);    /* see wk_host_... below; may be NULL */

@@ -114,12 +114,11 @@ static wk_tensor *to_host(wk_tensor *x)
     if (!x)
         return NULL;
     int64_t    first, n = span_of(x, &first);
-    size_t     size = wk_dtypes[x->dtype].size;
     wk_device *d = x->storage->device;
     wk_tensor *span = wk_pool(wk_tensor_new(wk_cpu_device(), x->dtype, WK_SHAPE(n)));
     wk_tensor *y = span ? wk_pool(wk_tensor_view(span)) : NULL;
     if (!y || (n && !d->backend->download(d, span->storage->data, x->storage->data,
-                                          (size_t)first * size, (size_t)n * size)))
+                                          (size_t)wk_bytes_at(x->dtype, first), wk_bytes(span))))
         return NULL;
     y->shape = x->shape;
     y->offset = x->offset - first;
@@ -131,10 +130,9 @@ static wk_tensor *to_host(wk_tensor *x)
 static bool from_host(const wk_tensor *x, const wk_tensor *y)
 {
     int64_t    first, n = span_of(x, &first);
-    size_t     size = wk_dtypes[x->dtype].size;
     wk_device *d = x->storage->device;
-    return d->backend->upload(d, x->storage->data, (size_t)first * size, y->storage->data,
-                              (size_t)n * size);
+    return d->backend->upload(d, x->storage->data, (size_t)wk_bytes_at(x->dtype, first),
+                              y->storage->data, (size_t)wk_bytes_at(x->dtype, n));
 }
 
 static bool run_on_host(const wk_call *c)
@@ -211,10 +209,75 @@ static wk_tensor *make_result(const wk_call *c)
     return wk_pool(wk_tensor_new(c->device, c->dtype, c->shape));
 }
 
+/* ---- Quantized operands ------------------------------------------------- */
+
+/* Does x, of blocks, have its rows whole, one element behind another? */
+static bool has_whole_rows(const wk_tensor *x)
+{
+    int     last = x->shape.rank - 1;
+    int64_t block = wk_dtypes[x->dtype].block;
+    bool    whole = last >= 0 && x->stride[last] == 1 && x->shape.dim[last] % block == 0 &&
+                 x->offset % block == 0;
+    for (int i = 0; i < last && whole; i++)
+        whole = x->shape.dim[i] == 1 || x->stride[i] % block == 0;
+    return whole;
+}
+
+/* Views keep what is quantized as it is, if its rows stay whole. */
+static bool view_is_whole(const wk_call *c)
+{
+    wk_call    v = *c;
+    wk_scope   scope = wk_mark();
+    wk_tensor *y = c->op->infer(&v) ? wk_pool(wk_tensor_view(v.in[0])) : NULL;
+    bool       whole = false;
+    if (y) {
+        y->shape = v.shape;
+        v.out = y;
+        whole = v.op->compute(&v) && has_whole_rows(y);
+    }
+    wk_sweep(scope);
+    return whole;
+}
+
+/* Is there an operand that the operation does not take quantized? */
+static bool wants_f32(const wk_call *c)
+{
+    bool wants = false;
+    for (int i = 0; i < c->count && !wants; i++)
+        wants = c->in[i] && wk_is_quantized(c->in[i]) && !has_bit(c->op->blocks, i);
+    return wants && !(c->op->flags & WK_OP_VIEW && view_is_whole(c)) && wk_ok();
+}
+
+static wk_tensor *run_as_f32(const wk_call *c)
+{
+    char       text[160];
+    wk_tensor *few[FEW], **in = few;
+    wk_scope   scope = wk_mark();
+    wk_call    f = *c;
+    if (c->op->flags & WK_OP_IN_PLACE && wk_is_quantized(c->in[0]) && !has_bit(c->op->blocks, 0))
+        wk_fail(WK_ERR_DTYPE, "%s: %s is quantized: nothing changes it in place", c->op->name,
+                wk_show(c->in[0], text));
+    if (c->count > FEW)
+        in = wk_alloc_array((size_t)c->count, sizeof *in);
+    for (int i = 0; in && i < c->count; i++)
+        in[i] = c->in[i] && wk_is_quantized(c->in[i]) && !has_bit(c->op->blocks, i)
+                    ? wk_cast(c->in[i], WK_F32)
+                    : c->in[i];
+    f.in = in;
+    wk_tensor *y = wk_ok() ? wk_run(&f) : NULL;
+    if (in != few)
+        wk_free(in);
+    return c->op->flags & WK_OP_IN_PLACE ? (wk_sweep(scope), y) : wk_yield(scope, y);
+}
+
+/* ---- The road ----------------------------------------------------------- */
+
 wk_tensor *wk_run(wk_call *c)
 {
     if (!wk_ok() || !check_operands(c))
         return NULL;
+    if (wants_f32(c))
+        return run_as_f32(c);
     wk_scope   scope = wk_mark();
     wk_tensor *unpacked = NULL;
     if ((c->op->flags & WK_OP_VIEW) && c->in[0]->packing) {

@@ -2,6 +2,7 @@
 /* dtype.c - the table of dtypes: names, sizes, and rows of elements to and from the
  * three types that kernels compute in. */
 #include "core.h"
+#include "quant.h"
 
 #include <math.h>
 
@@ -142,6 +143,43 @@ ROWS(u8, uint8_t, SAME, whole((double)x), whole(x), x)
 ROWS(u32, uint32_t, SAME, whole((double)x), whole(x), x)
 ROWS(truth, uint8_t, SAME, x != 0, x != 0, x != 0)
 
+/* ---- Blocks ------------------------------------------------------------- */
+
+/* The list of wick/tensor.h is that of quant.def. */
+#define DTYPE_OF(name) (WK_Q4_0 + WK_QUANT_##name)
+_Static_assert(DTYPE_OF(iq4_xs) == WK_IQ4_XS && DTYPE_OF(iq1_s) == WK_IQ1_S &&
+                   DTYPE_OF(q8_k) == WK_Q8_K && (int)DTYPE_OF(COUNT) == WK_DTYPE_COUNT,
+               "wk_dtype does not list what quant.def does");
+
+static void load_f64(const wk_quant *t, double *row, const char *blocks, int64_t n)
+{
+    for (; n > 0; n -= t->block, row += t->block, blocks += t->bytes) {
+        float part[WK_QUANT_MAX_BLOCK];
+        t->load(part, blocks, t->block);
+        for (int i = 0; i < t->block; i++)
+            row[i] = (double)part[i];
+    }
+}
+
+#define QUANT(name, ...)                                                                           \
+    static void name##_load_f32(void *row, const void *blocks, int64_t n, int64_t stride)          \
+    {                                                                                              \
+        (void)stride;                                                                              \
+        wk_##name##_load(row, blocks, n);                                                          \
+    }                                                                                              \
+    static void name##_load_f64(void *row, const void *blocks, int64_t n, int64_t stride)          \
+    {                                                                                              \
+        (void)stride;                                                                              \
+        load_f64(&wk_quants[WK_QUANT_##name], row, blocks, n);                                     \
+    }                                                                                              \
+    static void name##_store_f32(void *blocks, const void *row, int64_t n, int64_t stride)         \
+    {                                                                                              \
+        (void)stride;                                                                              \
+        wk_##name##_store(blocks, row, n, NULL);                                                   \
+    }
+#include "quant.def"
+#undef QUANT
+
 /* ---- The table ---------------------------------------------------------- */
 
 #define FUNCTIONS(name)                                                                            \
@@ -163,6 +201,18 @@ wk_dtype_info wk_dtypes[WK_DTYPE_COUNT] = {
     [WK_U8] = { "u8", "U8", 1, false, 11, WK_AS_I64, FUNCTIONS(u8) },
     [WK_U32] = { "u32", "U32", 4, false, 13, WK_AS_I64, FUNCTIONS(u32) },
     [WK_BOOL] = { "bool", "BOOL", 1, false, 1, WK_AS_I64, FUNCTIONS(truth) },
+#define QUANT(name_, gguf_, block_, bytes_, ...)                                                   \
+    [DTYPE_OF(name_)] = { #name_,                                                                  \
+                          "",                                                                      \
+                          bytes_,                                                                  \
+                          true,                                                                    \
+                          23,                                                                      \
+                          WK_AS_F32,                                                               \
+                          .load = { name_##_load_f32, name_##_load_f64 },                          \
+                          .store = { name_##_store_f32 },                                          \
+                          .block = block_ },
+#include "quant.def"
+#undef QUANT
 };
 
 wk_as wk_as_wider(wk_as a, wk_as b)
@@ -176,6 +226,7 @@ static bool known(wk_dtype d) { return d > WK_DEFAULT && d < WK_DTYPE_COUNT; }
 
 const char *wk_dtype_name(wk_dtype d) { return wk_dtypes[known(d) ? d : WK_DEFAULT].name; }
 size_t      wk_dtype_size(wk_dtype d) { return known(d) ? wk_dtypes[d].size : 0; }
+int64_t     wk_dtype_block(wk_dtype d) { return known(d) ? wk_max_i64(wk_dtypes[d].block, 1) : 1; }
 bool        wk_dtype_is_float(wk_dtype d) { return known(d) && wk_dtypes[d].is_float; }
 
 wk_dtype wk_dtype_find(const char *name)
@@ -188,6 +239,8 @@ wk_dtype wk_dtype_find(const char *name)
 
 wk_dtype wk_dtype_promote(wk_dtype a, wk_dtype b)
 {
+    a = wk_dtypes[a].block ? WK_F32 : a;
+    b = wk_dtypes[b].block ? WK_F32 : b;
     const wk_dtype_info *x = &wk_dtypes[a], *y = &wk_dtypes[b];
     if (a == b)
         return a;

@@ -245,8 +245,40 @@ static void copy_pieces(void *ctx, int64_t begin, int64_t end)
     }
 }
 
+/* A row along the last dimension: whole where it is copied, or through f32. */
+static void copy_rows_of_blocks(void *ctx, int64_t begin, int64_t end)
+{
+    wk_tensor *const *job = ctx, *dst = job[0], *src = job[1];
+    const wk_shape   *s = &dst->shape;
+    int               last = s->rank - 1;
+    int64_t           n = s->dim[last];
+    bool              same = dst->dtype == src->dtype;
+    float            *row = same ? NULL : wk_scratch((size_t)n * sizeof *row);
+    for (int64_t r = begin; r < end && (same || row); r++) {
+        int64_t to = 0, from = 0, index = r;
+        for (int i = last - 1; i >= 0; index /= s->dim[i--]) {
+            to += index % s->dim[i] * dst->stride[i];
+            from += index % s->dim[i] * src->stride[i];
+        }
+        char *y = (char *)wk_at_host(dst) + wk_bytes_at(dst->dtype, to);
+        char *x = (char *)wk_at_host(src) + wk_bytes_at(src->dtype, from);
+        if (same) {
+            memcpy(y, x, (size_t)wk_bytes_at(src->dtype, n));
+            continue;
+        }
+        wk_dtypes[src->dtype].load[WK_AS_F32](row, x, n, src->stride[last]);
+        wk_dtypes[dst->dtype].store[WK_AS_F32](y, row, n, dst->stride[last]);
+    }
+}
+
 bool wk_copy_host(wk_tensor *dst, const wk_tensor *src)
 {
+    if (wk_is_quantized(dst) || wk_is_quantized(src)) {
+        int64_t n = wk_max_i64(wk_dim(dst, -1), 1);
+        wk_parallel(wk_count(dst) / n, GRAIN / n + 1, copy_rows_of_blocks,
+                    (wk_tensor *[]){ dst, (wk_tensor *)src });
+        return wk_ok();
+    }
     plan p = { .as = wk_dtypes[src->dtype].as };
     if (dst->dtype == WK_F64 && p.as == WK_AS_F32)
         p.as = WK_AS_F64;

@@ -79,7 +79,15 @@ bool wk_bytes_of(wk_dtype dtype, wk_shape shape, size_t *bytes)
     }
     if (!wk_shape_valid("tensor", shape))
         return false;
+    int64_t block = wk_dtype_block(dtype);
+    if (block > 1 && (!shape.rank || shape.dim[shape.rank - 1] % block)) {
+        wk_fail(WK_ERR_SHAPE, "%s: the last dimension of %s is not made of blocks of %d",
+                wk_dtypes[dtype].name, wk_show_shape(shape, text), (int)block);
+        return false;
+    }
     *bytes = wk_dtypes[dtype].size;
+    if (block > 1)
+        shape.dim[shape.rank - 1] /= block;
     for (int i = 0; i < shape.rank; i++)
         if (wk_mul_overflows(*bytes, (size_t)shape.dim[i], bytes)) {
             wk_fail(WK_ERR_MEMORY, "a tensor of shape %s is too large", wk_show_shape(shape, text));
@@ -200,6 +208,8 @@ wk_dtype    wk_dtype_of(const wk_tensor *x) { return x ? x->dtype : WK_DEFAULT; 
 wk_device  *wk_device_of(const wk_tensor *x) { return x ? x->storage->device : NULL; }
 const char *wk_name(const wk_tensor *x) { return x && x->name ? x->name : ""; }
 
+size_t wk_bytes(const wk_tensor *x) { return x ? (size_t)wk_bytes_at(x->dtype, wk_count(x)) : 0; }
+
 int64_t wk_dim(const wk_tensor *x, int axis)
 {
     int i = axis < 0 ? axis + wk_rank(x) : axis;
@@ -233,10 +243,9 @@ bool wk_read(wk_tensor *x, wk_dtype dtype, void *out)
     bool     before = wk_no_grad(true);
     x = wk_dense(wk_cast(x, dtype));
     if (wk_count(x)) {
-        size_t     size = wk_dtypes[x->dtype].size;
         wk_device *d = x->storage->device;
-        d->backend->download(d, out, x->storage->data, (size_t)x->offset * size,
-                             (size_t)wk_count(x) * size);
+        d->backend->download(d, out, x->storage->data, (size_t)wk_bytes_at(x->dtype, x->offset),
+                             wk_bytes(x));
     }
     wk_no_grad(before);
     wk_sweep(scope);

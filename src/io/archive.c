@@ -268,6 +268,7 @@ static const wk_entry *entry_at(const wk_archive *a, int i)
     return a && i >= 0 && (size_t)i < a->count ? &a->entry[i] : NULL;
 }
 
+const char *wk_archive_path(const wk_archive *a) { return a ? a->path : NULL; }
 int wk_archive_count(const wk_archive *a) { return a ? (int)a->count : 0; }
 
 const char *wk_archive_name(const wk_archive *a, int i)
@@ -320,7 +321,8 @@ wk_tensor *wk_archive_get(const wk_archive *a, const char *name)
     }
     wk_tensor *x;
     size_t     size = wk_dtypes[e->dtype].size;
-    if ((uintptr_t)e->data % size == 0 && !e->big_endian) {
+    bool       fits = wk_dtypes[e->dtype].block || (uintptr_t)e->data % size == 0;
+    if (fits && !e->big_endian) {
         x = wk_pool(wk_tensor_map(e->dtype, e->shape, e->file, e->data));
     } else { /* the format does not promise alignment */
         x = wk_pool(wk_tensor_new(wk_cpu_device(), e->dtype, e->shape));

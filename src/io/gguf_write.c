@@ -162,12 +162,6 @@ static void put_values(draft *d)
 
 static uint64_t padded(uint64_t n) { return (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
-static size_t bytes_of(const wk_tensor *x)
-{
-    const wk_gguf_type *type = wk_gguf_type_of(x->dtype);
-    return (size_t)wk_count(x) / type->block * type->bytes;
-}
-
 static bool put_tensor(draft *d, const char *name, const wk_tensor *x, uint64_t *at)
 {
     if (!x)
@@ -186,7 +180,7 @@ static bool put_tensor(draft *d, const char *name, const wk_tensor *x, uint64_t 
         put(d, 1, 8);
     put(d, type->id, 4);
     put(d, *at, 8);
-    *at = padded(*at + bytes_of(x));
+    *at = padded(*at + wk_bytes(x));
     return wk_ok();
 }
 
@@ -224,8 +218,8 @@ bool wk_gguf_save_with(const wk_gguf_args *a)
     wk_writer_add(w, d.out.data, d.out.size);
     wk_buf_free(&d.out);
     for (int i = 0; w && i < a->count && wk_ok(); i++) {
-        size_t bytes = bytes_of(a->tensors[i]);
-        wk_write_elements(w, a->tensors[i], bytes);
+        size_t bytes = wk_bytes(a->tensors[i]);
+        wk_write_elements(w, a->tensors[i]);
         wk_writer_add(w, zeros, padded(bytes) - bytes);
     }
     if (w)

@@ -64,7 +64,7 @@ bool    wk_archive_add_metadata(wk_archive *a, wk_str key, wk_str value);
 void    wk_archive_free_metadata(wk_archive *a);
 wk_meta wk_meta_value_at(const wk_meta_value *m, int64_t i);
 
-void wk_write_elements(wk_writer *w, wk_tensor *x, size_t bytes); /* which it has */
+void wk_write_elements(wk_writer *w, wk_tensor *x);
 
 uint64_t wk_load_uint(const char *p, size_t bytes, bool big_endian);
 

@@ -219,7 +219,7 @@ static void write_header(wk_buf *out, const wk_safetensors_args *a)
     }
     for (int i = 0; i < a->count; i++) {
         const wk_tensor *x = a->tensors[i];
-        uint64_t         bytes = (uint64_t)wk_count(x) * wk_dtypes[x->dtype].size;
+        uint64_t         bytes = wk_bytes(x);
         wk_json_put_key(&w, a->names[i]);
         wk_json_begin(&w, '{');
         wk_json_put_key(&w, "dtype");
@@ -241,8 +241,9 @@ static void write_header(wk_buf *out, const wk_safetensors_args *a)
         wk_buf_char(out, ' ');
 }
 
-void wk_write_elements(wk_writer *w, wk_tensor *x, size_t bytes)
+void wk_write_elements(wk_writer *w, wk_tensor *x)
 {
+    size_t   bytes = wk_bytes(x);
     wk_scope scope = wk_mark();
     x = wk_dense(x);
     if (x && x->storage->device->backend->host) {
@@ -264,6 +265,9 @@ bool wk_safetensors_save_with(const wk_safetensors_args *a)
     for (int i = 0; i < a->count; i++)
         if (!a->tensors[i] || !a->names[i])
             wk_fail(WK_ERR_ARGUMENT, "%s: tensor %d of %d is NULL", a->path, i + 1, a->count);
+        else if (wk_is_quantized(a->tensors[i]))
+            wk_fail(WK_ERR_DTYPE, "%s: %s is quantized to %s, which safetensors files do not have",
+                    a->path, a->names[i], wk_dtype_name(a->tensors[i]->dtype));
     if (wk_ok())
         write_header(&header, a);
     wk_writer *w = wk_ok() ? wk_writer_open(a->path) : NULL;
@@ -274,9 +278,7 @@ bool wk_safetensors_save_with(const wk_safetensors_args *a)
         wk_writer_add(w, size, 8);
         wk_writer_add(w, header.data, header.size);
         for (int i = 0; i < a->count && wk_ok(); i++)
-            wk_write_elements(w, a->tensors[i],
-                              (size_t)wk_count(a->tensors[i]) *
-                                  wk_dtypes[a->tensors[i]->dtype].size);
+            wk_write_elements(w, a->tensors[i]);
         wk_writer_close(w);
     }
     wk_buf_free(&header);

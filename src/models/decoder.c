@@ -9,9 +9,12 @@
 
 #include <stdio.h>
 
-static const wk_decoder_names *names_of(const wk_decoder *d)
+/* Those of GGUF files, if there are such. */
+static const wk_decoder_names *names_in(const wk_decoder_row *row, wk_vars vars)
 {
-    return d->c.row->names ? d->c.row->names : &wk_llama_names;
+    if (wk_has(wk_at(vars, "%s", wk_gguf_names.embed), "weight"))
+        return &wk_gguf_names;
+    return row->names ? row->names : &wk_llama_names;
 }
 
 /* ---- Numbers: config.json ----------------------------------------------- */
@@ -128,7 +131,7 @@ static wk_layer linear_at(wk_vars at, const char *name, int64_t in, int64_t out,
 
 static bool make_layer(wk_decoder *d, wk_decoder_layer *l, wk_vars at)
 {
-    const wk_decoder_names  *n = names_of(d);
+    const wk_decoder_names  *n = d->names;
     const wk_decoder_config *c = &d->c;
     int64_t       w = c->width, q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
     const int64_t size[WK_PROJECTIONS][2] = {
@@ -137,6 +140,7 @@ static bool make_layer(wk_decoder *d, wk_decoder_layer *l, wk_vars at)
         [WK_DOWN] = { c->ffn, w },
     };
     *l = (wk_decoder_layer){
+        .of = d,
         .attn_in = norm_at(at, n->attn_in, w),
         .q_norm = norm_if(at, n->q_norm, c->head_dim, d->fresh && c->row->qk_norm),
         .k_norm = norm_if(at, n->k_norm, c->head_dim, d->fresh && c->row->qk_norm),
@@ -154,18 +158,18 @@ static bool make_layer(wk_decoder *d, wk_decoder_layer *l, wk_vars at)
 wk_vars wk_decoder_layer_at(const wk_decoder *d, wk_vars root, int layer)
 {
     char name[64];
-    snprintf(name, sizeof name, names_of(d)->layer, layer);
+    snprintf(name, sizeof name, d->names->layer, layer);
     return wk_at(root, "%s", name);
 }
 
 wk_vars wk_decoder_projection_at(const wk_decoder *d, wk_vars layer, int which)
 {
-    return wk_at(layer, "%s", names_of(d)->projection[which]);
+    return wk_at(layer, "%s", d->names->projection[which]);
 }
 
 static bool make_weights(wk_decoder *d, wk_vars vars)
 {
-    const wk_decoder_names *n = names_of(d);
+    const wk_decoder_names *n = d->names;
     wk_decoder_config      *c = &d->c;
     wk_progress             progress;
     wk_vars                 embed = wk_at(vars, "%s", n->embed);
@@ -179,13 +183,17 @@ static bool make_weights(wk_decoder *d, wk_vars vars)
     wk_progress_end(&progress);
     d->norm = norm_at(vars, n->norm, c->width);
     if (c->tied) {
-        wk_layer head = linear_at(vars, n->embed, c->width, c->vocab, true, false);
-        d->embed = d->head.weight = head.weight; /* whose rows are read: not packed */
+        /* whose rows are read, too: only blocks are packed such that this is no trouble */
+        bool     loose = d->train || wk_dtype_block(wk_dtype_of(d->embed)) == 1;
+        wk_layer head = linear_at(vars, n->embed, c->width, c->vocab, loose, false);
+        d->embed = d->head.weight = head.weight;
     } else {
         d->head = linear_at(vars, n->head, c->width, c->vocab, d->train, false);
     }
     wk_dtype stored = wk_dtype_of(d->layer ? d->layer[0].projection[WK_Q].own.weight : NULL);
-    d->cache = stored == WK_F16 || stored == WK_BF16 ? stored : WK_F32;
+    d->cache = wk_dtype_block(stored) > 1              ? WK_F16
+               : stored == WK_F16 || stored == WK_BF16 ? stored
+                                                       : WK_F32;
     return wk_ok();
 }
 
@@ -198,6 +206,8 @@ wk_decoder *wk_decoder_new(const wk_decoder_row *row, wk_conf *conf, wk_vars var
     d->c.row = row;
     d->train = train;
     d->fresh = fresh;
+    d->names = names_in(row, vars);
+    d->c.pairs = row->pairs && d->names == &wk_gguf_names;
     if (read_config(&d->c, conf) && make_weights(d, vars))
         return d;
     wk_decoder_free(d);
@@ -223,6 +233,7 @@ typedef struct {
     const wk_segment *segment;   /* NULL: no cache, b texts of t tokens */
     int               segments;
     double            dropout; /* while training: of what is added to the residual stream */
+    bool              recompute;
 } pass;
 
 /* [rows, n * d] -> [b, n, t, d], a view */
@@ -308,12 +319,34 @@ static wk_tensor *block(const pass *p, int i, wk_tensor *x)
         q = wk_rms_norm(q, l->q_norm, c->eps);
     if (l->k_norm)
         k = wk_rms_norm(k, l->k_norm, c->eps);
-    q = wk_rope(q, p->cos, p->sin, false);
-    k = wk_rope(k, p->cos, p->sin, false);
+    q = wk_rope(q, p->cos, p->sin, c->pairs);
+    k = wk_rope(k, p->cos, p->sin, c->pairs);
     wk_tensor *y = wk_permute(attend(p, i, q, k, v), 0, 2, 1, 3); // [b, t, h, d]
     x = join(p, wk_reshape(y, p->b * p->t, c->heads * c->head_dim), &w[WK_O], x);
     h = project_glu(wk_rms_norm(x, l->mlp_in, c->eps), &w[WK_GATE], &w[WK_UP], c->act);
     return join(p, h, &w[WK_DOWN], x);
+}
+
+/* A layer that only its operands are kept of: x, cos, sin, and the rate of dropout. */
+static wk_tensor *run_again(wk_tensor *const *in, void *user)
+{
+    const wk_decoder_layer *l = user;
+    int64_t                 t = wk_dim(in[1], 0);
+    pass                    p = { .d = l->of,
+                                  .b = wk_dim(in[0], 0) / t,
+                                  .t = t,
+                                  .cos = in[1],
+                                  .sin = in[2],
+                                  .dropout = wk_item(in[3]) };
+    return block(&p, (int)(l - l->of->layer), in[0]);
+}
+
+static wk_tensor *layer(const pass *p, int i, wk_tensor *x)
+{
+    if (!p->recompute)
+        return block(p, i, x);
+    return wk_checkpoint(.run = run_again, .in = { x, p->cos, p->sin, wk_scalar(p->dropout) },
+                         .user = &p->d->layer[i]);
 }
 
 /* ids [rows] -> what the last layer leaves, [rows, width] */
@@ -323,7 +356,7 @@ static wk_tensor *layers(const pass *p, wk_tensor *ids)
     wk_tensor *x = wk_cast(wk_embedding(ids, p->d->embed), WK_F32);
     x = p->dropout > 0 ? wk_dropout(x, p->dropout) : x;
     for (int i = 0; i < p->d->c.layers && wk_ok(); i++)
-        x = wk_yield(scope, block(p, i, x));
+        x = wk_yield(scope, layer(p, i, x));
     return wk_yield(scope, x);
 }
 
@@ -387,7 +420,7 @@ wk_tensor *wk_decoder_step(const wk_decoder *d, const wk_segment *segments, int 
     return wk_yield(scope, x);
 }
 
-wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout)
+wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout, bool recompute)
 {
     if (wk_ok() && wk_rank(ids) != 2)
         wk_fail(WK_ERR_SHAPE, "logits: the ids are not [b, t]");
@@ -395,7 +428,11 @@ wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout
         return NULL;
     wk_scope scope = wk_mark();
     int64_t  half = d->c.rope.dims / 2;
-    pass     p = { .d = d, .b = wk_dim(ids, 0), .t = wk_dim(ids, 1), .dropout = dropout };
+    pass     p = { .d = d,
+                   .b = wk_dim(ids, 0),
+                   .t = wk_dim(ids, 1),
+                   .dropout = dropout,
+                   .recompute = recompute };
     size_t   numbers = (size_t)(p.t * half);
     float   *cos = wk_alloc_array(2 * numbers, sizeof *cos);
     if (!cos)

@@ -25,7 +25,7 @@ const wk_decoder_names wk_llama_names = {
 };
 
 static const wk_decoder_row rows[] = {
-    { .type = "llama" },
+    { .type = "llama", .pairs = true },
     { .type = "mistral", .window = WK_WINDOW_ALL },
     { .type = "qwen2", .window = WK_WINDOW_BY_FLAG, .qkv_bias = true },
     { .type = "qwen3", .window = WK_WINDOW_BY_FLAG, .head_dim = 128, .qk_norm = true },

@@ -22,6 +22,7 @@ struct wk_model {
     pthread_mutex_t lock; /* for these, which are read when they are first asked for */
     wk_tokenizer   *tokenizer;
     wk_chat        *chat;
+    bool            gguf; /* path is not a folder of files as transformers has them */
 };
 
 /* ---- config.json -------------------------------------------------------- */
@@ -138,22 +139,43 @@ static char *read_text(const char *path)
     return text;
 }
 
-static bool open_folder(wk_model *m, const wk_model_args *a)
+/* What gguf.c read is used as well. */
+static void list_unused(const wk_model *m)
 {
-    if (!wk_path_is_folder(a->path)) {
-        wk_fail(WK_ERR_IO, "%s: no such folder", a->path);
-        return false;
-    }
-    m->path = wk_str_copy(wk_str_of(a->path));
-    char *file = wk_path_join(a->path, "config.json");
-    m->config = file ? read_text(file) : NULL;
+    const char *name;
+    int         said = 0;
+    for (int n = 0; (name = wk_store_unused(m->store, n)); n++)
+        if (!m->gguf || !wk_str_starts(wk_str_of(name), "rope_freqs."))
+            wk_say(said++ < 3 ? WK_LOG_WARN : WK_LOG_DEBUG, "%s: %s is not used", m->path, name);
+}
+
+static bool open_folder(wk_model *m, const wk_model_args *a, const char *file)
+{
+    m->config = read_text(file);
     m->store = m->config ? wk_store_open(a->path, a->dtype, a->device) : NULL;
-    if (m->store && read_config(m, a, file) && read_generation_config(m)) {
-        int         n = 0;
-        const char *name;
-        while ((name = wk_store_unused(m->store, n)))
-            wk_say(n++ < 3 ? WK_LOG_WARN : WK_LOG_DEBUG, "%s: %s is not used", a->path, name);
-    }
+    return m->store && read_config(m, a, file) && read_generation_config(m);
+}
+
+/* A file that says all by itself. */
+static bool open_gguf(wk_model *m, const wk_model_args *a)
+{
+    m->gguf = true;
+    m->store = wk_store_open(a->path, a->dtype, a->device);
+    m->config = m->store ? wk_gguf_config(wk_store_archive(m->store)) : NULL;
+    if (m->store && !m->config)
+        wk_context("%s", a->path);
+    return m->config && read_config(m, a, a->path);
+}
+
+static bool open_path(wk_model *m, const wk_model_args *a)
+{
+    bool  folder = wk_path_is_folder(a->path);
+    char *file = wk_path_join(a->path, "config.json");
+    m->path = wk_str_copy(wk_str_of(a->path));
+    if (wk_ok() && !folder && !wk_path_is_file(a->path))
+        wk_fail(WK_ERR_IO, "%s: no such file or folder", a->path);
+    else if (wk_ok() && folder && wk_path_is_file(file) ? open_folder(m, a, file) : open_gguf(m, a))
+        list_unused(m);
     wk_free(file);
     return wk_ok();
 }
@@ -179,7 +201,7 @@ wk_model *wk_model_open_with(const wk_model_args *a)
     if (a->config)
         make(m, a);
     else if (a->path)
-        open_folder(m, a);
+        open_path(m, a);
     else
         wk_fail(WK_ERR_ARGUMENT, "a model without a path");
     wk_sweep(scope);
@@ -237,7 +259,7 @@ wk_model_info wk_model_describe(const wk_model *m)
     for (int i = 0; i < wk_store_count(m->store); i++) {
         const wk_tensor *x = wk_store_at(m->store, i);
         info.parameters += wk_count(x);
-        info.bytes += wk_count(x) * (int64_t)wk_dtype_size(wk_dtype_of(x));
+        info.bytes += (int64_t)wk_bytes(x);
     }
     return info;
 }
@@ -257,7 +279,9 @@ const wk_tokenizer *wk_model_tokenizer(wk_model *m)
     if (!wk_ok() || !m)
         return NULL;
     pthread_mutex_lock(&m->lock);
-    if (!m->tokenizer && m->path)
+    if (!m->tokenizer && m->gguf)
+        m->tokenizer = wk_tokenizer_from_archive(wk_store_archive(m->store));
+    else if (!m->tokenizer && m->path)
         m->tokenizer = wk_tokenizer_open(m->path);
     else if (!m->tokenizer)
         wk_fail(WK_ERR_ARGUMENT, "the model has no tokenizer");
@@ -281,7 +305,7 @@ wk_tensor *wk_model_logits(const wk_model *m, wk_tensor *ids)
 {
     if (wk_ok() && !m)
         wk_fail(WK_ERR_ARGUMENT, "logits: the model is NULL");
-    return wk_ok() ? wk_decoder_logits(m->decoder, ids, 0) : NULL;
+    return wk_ok() ? wk_decoder_logits(m->decoder, ids, 0, false) : NULL;
 }
 
 /* ---- Saving ------------------------------------------------------------- */

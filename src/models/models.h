@@ -54,9 +54,10 @@ typedef struct {
 
 /* Llama is all zeros.  A row says how its architecture differs from that. */
 typedef struct {
-    const char             *type;     /* model_type in config.json */
+    const char             *type;     /* model_type in config.json, and in GGUF files */
     const wk_decoder_names *names;    /* default: llama's */
     int64_t                 head_dim; /* if config.json is silent; default: width / heads */
+    bool                    pairs;    /* rope turns (2i, 2i + 1) where the file is GGUF */
     bool                    qk_norm;  /* a new model has these norms ... */
     bool                    qkv_bias; /* ... and these biases; one from a file has what is there */
     enum {
@@ -66,7 +67,7 @@ typedef struct {
     } window; /* sliding_window is for ... */
 } wk_decoder_row;
 
-extern const wk_decoder_names wk_llama_names;
+extern const wk_decoder_names wk_llama_names, wk_gguf_names;
 const wk_decoder_row         *wk_decoder_find(const char *type);
 
 typedef struct {
@@ -75,6 +76,7 @@ typedef struct {
     double                eps;
     wk_act                act;
     bool                  tied, attention_bias, mlp_bias;
+    bool                  pairs;  /* rope turns (2i, 2i + 1), not (i, i + dims / 2) */
     int64_t              *window; /* of each layer; 0: none */
     wk_rope_config        rope;
 } wk_decoder_config;
@@ -86,20 +88,24 @@ typedef struct {
     double     scale;
 } wk_projection;
 
-typedef struct {
-    wk_tensor    *attn_in, *mlp_in, *q_norm, *k_norm;
-    wk_projection projection[WK_PROJECTIONS];
-} wk_decoder_layer;
+typedef struct wk_decoder wk_decoder;
 
 typedef struct {
-    wk_decoder_config c;
-    wk_tensor        *embed, *norm;
-    wk_layer          head;
-    wk_decoder_layer *layer;
-    wk_dtype          cache; /* what keys and values are kept in */
-    bool              train; /* weights stay as they are laid out */
-    bool              fresh; /* there is no file: weights are made */
-} wk_decoder;
+    wk_tensor        *attn_in, *mlp_in, *q_norm, *k_norm;
+    wk_projection     projection[WK_PROJECTIONS];
+    const wk_decoder *of;
+} wk_decoder_layer;
+
+struct wk_decoder {
+    wk_decoder_config       c;
+    const wk_decoder_names *names;
+    wk_tensor              *embed, *norm;
+    wk_layer                head;
+    wk_decoder_layer       *layer;
+    wk_dtype                cache; /* what keys and values are kept in */
+    bool                    train; /* weights stay as they are laid out */
+    bool                    fresh; /* there is no file: weights are made */
+};
 
 /* Keys and values of one layer: [1, kv_heads, capacity, head_dim] */
 typedef struct {
@@ -125,8 +131,41 @@ void        wk_decoder_free(wk_decoder *d);
 /* Logits behind the last token of each segment [n, vocab], or behind every token with all. */
 wk_tensor *wk_decoder_step(const wk_decoder *d, const wk_segment *segments, int n, bool all);
 
-/* ids [b, t] -> logits [b, t, vocab], without a cache */
-wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout);
+/* ids [b, t] -> logits [b, t, vocab], without a cache.  recompute: of a layer only what goes in
+ * is kept for the gradient, see wk_checkpoint(). */
+wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout, bool recompute);
+
+/* ---- Sessions (session.c) ------------------------------------------------ */
+
+/* How many of the next count tokens have rope frequencies of one class: those that can be
+ * pushed and forgotten again, and nothing has changed. */
+int64_t wk_session_alike(const wk_session *s, int64_t count);
+
+/* ---- Drafts (draft.c) ---------------------------------------------------- */
+
+enum { WK_MOST_DRAFT = 31 };
+
+/* Guesses of what comes next, for the model to check. */
+typedef struct {
+    bool        lookup;
+    wk_session *session;    /* of a smaller model; NULL: there is none */
+    int64_t     vocab;      /* ids are below */
+    int64_t     context;    /* of the smaller model */
+    int64_t     most, next; /* tokens of a draft, and of the next one */
+} wk_draft;
+
+bool wk_draft_open(wk_draft *d, const wk_generate_args *a);
+void wk_draft_close(wk_draft *d);
+
+/* Up to limit tokens that may follow text; how many: 0 if it has no idea. */
+int64_t wk_draft_guess(wk_draft *d, const wk_tokens *text, int64_t limit,
+                       int32_t guess[WK_MOST_DRAFT]);
+void    wk_draft_learn(wk_draft *d, int64_t guessed, int64_t right);
+
+/* ---- GGUF files (gguf.c) -------------------------------------------------- */
+
+/* What config.json would say of the model in the file: wk_free() it. */
+char *wk_gguf_config(const wk_archive *a);
 
 /* ---- Conversations (chat.c) ---------------------------------------------- */
 

@@ -85,9 +85,11 @@ int64_t wk_store_elements(const wk_store *s)
 void wk_store_track(wk_store *s, bool on)
 {
     for (int i = 0; i < wk_store_count(s); i++)
-        if (wk_dtypes[s->param[i]->dtype].is_float && !s->fixed[i])
+        if (wk_dtypes[s->param[i]->dtype].is_float && !wk_is_quantized(s->param[i]) && !s->fixed[i])
             s->param[i]->tracked = on;
 }
+
+const wk_archive *wk_store_archive(const wk_store *s) { return s ? s->archive : NULL; }
 
 const char *wk_store_unused(const wk_store *s, int i)
 {

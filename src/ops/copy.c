@@ -21,6 +21,7 @@ const wk_op wk_op_copy = {
     .required = 1,
     .strided = WK_ALL_OPERANDS,
     .packed = WK_ALL_OPERANDS,
+    .blocks = WK_ALL_OPERANDS,
     .infer = wk_infer_same,
     .compute = copy_compute,
     .backward = copy_backward,
@@ -44,6 +45,7 @@ const wk_op wk_op_cast = {
     .id = WK_OP_cast,
     .required = 1,
     .strided = WK_ALL_OPERANDS,
+    .blocks = WK_ALL_OPERANDS,
     .infer = cast_infer,
     .compute = copy_compute,
     .backward = cast_backward,
@@ -82,8 +84,7 @@ static bool transfer_compute(const wk_call *c)
     if (!x)
         return false;
     wk_device *from = x->storage->device, *to = c->device;
-    size_t     bytes = (size_t)wk_count(x) * wk_dtypes[x->dtype].size;
-    size_t     at = (size_t)x->offset * wk_dtypes[x->dtype].size;
+    size_t     bytes = wk_bytes(x), at = (size_t)wk_bytes_at(x->dtype, x->offset);
     if (from->backend->host)
         return to->backend->upload(to, c->out->storage->data, 0, wk_at_host(x), bytes);
     if (to->backend->host)
@@ -107,6 +108,7 @@ const wk_op wk_op_transfer = {
     .required = 1,
     .flags = WK_OP_DIRECT,
     .strided = WK_ALL_OPERANDS,
+    .blocks = WK_ALL_OPERANDS,
     .infer = transfer_infer,
     .compute = transfer_compute,
     .backward = transfer_backward,
@@ -156,6 +158,7 @@ const wk_op wk_op_assign = {
     .required = 2,
     .flags = WK_OP_IN_PLACE,
     .strided = WK_ALL_OPERANDS,
+    .blocks = WK_ALL_OPERANDS,
     .infer = assign_infer,
     .compute = assign_compute,
 };
@@ -170,7 +173,18 @@ const wk_op wk_op_accumulate = {
     .compute = accumulate_compute,
 };
 
-wk_tensor *wk_assign(wk_tensor *dst, wk_tensor *src) { return WK_RUN(assign, WK_IN(dst, src)); }
+wk_tensor *wk_assign(wk_tensor *dst, wk_tensor *src)
+{
+    if (!wk_usable("assign", 1, dst) || !wk_usable("assign", 2, src))
+        return NULL;
+    wk_scope scope = wk_mark();
+    bool     blocks = wk_is_quantized(dst) || wk_is_quantized(src);
+    if (blocks && !wk_same_shape(dst->shape, src->shape)) /* whose rows are not repeated */
+        src = wk_expand_to(src, dst->shape);
+    WK_RUN(assign, WK_IN(dst, src));
+    wk_sweep(scope);
+    return wk_ok() ? dst : NULL;
+}
 
 wk_tensor *wk_accumulate(wk_tensor *dst, wk_tensor *src)
 {

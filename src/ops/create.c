@@ -146,8 +146,7 @@ wk_tensor *wk_from(wk_dtype dtype, wk_shape shape, const void *data)
         return NULL;
     }
     wk_device *d = x->storage->device;
-    d->backend->upload(d, x->storage->data, 0, data,
-                       (size_t)wk_count(x) * wk_dtypes[x->dtype].size);
+    d->backend->upload(d, x->storage->data, 0, data, wk_bytes(x));
     return wk_ok() ? x : NULL;
 }
 

@@ -365,7 +365,7 @@ static bool embedding_infer(wk_call *c)
         wk_fail(WK_ERR_SHAPE, "embedding: %s is not [v, c]", wk_show(c->in[1], text));
     c->shape = c->in[0]->shape;
     c->shape.dim[c->shape.rank++] = wk_dim(c->in[1], 1);
-    c->dtype = c->in[1]->dtype;
+    c->dtype = wk_is_quantized(c->in[1]) ? WK_F32 : c->in[1]->dtype;
     return wk_ok();
 }
 
@@ -373,13 +373,16 @@ static void embedding_rows(void *ctx, int64_t begin, int64_t end)
 {
     const wk_call   *c = ctx;
     const wk_tensor *weight = c->in[1];
-    size_t           bytes = (size_t)wk_dim(weight, 1) * wk_dtypes[weight->dtype].size;
+    int64_t          n = wk_dim(weight, 1), bytes = wk_bytes_at(weight->dtype, n);
     for (int64_t r = begin; r < end; r++) {
         int64_t i = index_at(c, c->in[0], r, wk_dim(weight, 0));
         if (i < 0)
             return;
-        memcpy((char *)wk_at_host(c->out) + (size_t)r * bytes,
-               (char *)wk_at_host(weight) + (size_t)i * bytes, bytes);
+        const char *from = (char *)wk_at_host(weight) + i * bytes;
+        if (wk_is_quantized(weight))
+            wk_dtypes[weight->dtype].load[WK_AS_F32](wk_f32(c->out) + r * n, from, n, 1);
+        else
+            memcpy((char *)wk_at_host(c->out) + r * bytes, from, (size_t)bytes);
     }
 }
 
@@ -400,6 +403,7 @@ const wk_op wk_op_embedding = {
     .name = "embedding",
     .id = WK_OP_embedding,
     .required = 2,
+    .blocks = 2,
     .infer = embedding_infer,
     .compute = embedding_compute,
     .backward = embedding_backward,

@@ -108,6 +108,7 @@ const wk_op wk_op_linear = {
     .name = "linear",
     .id = WK_OP_linear,
     .required = 2,
+    .blocks = 2,
     .infer = infer,
     .compute = compute,
     .backward = backward,
@@ -177,6 +178,7 @@ const wk_op wk_op_linear_glu = {
     .required = 2,
     .strided = WK_ALL_OPERANDS,
     .packed = WK_ALL_OPERANDS,
+    .blocks = 1 << GATE | 1 << UP,
     .infer = glu_infer,
     .compute = glu_compute,
 };

@@ -128,6 +128,44 @@ static wk_mat rows_of(const wk_tensor *x)
     return (wk_mat){ wk_at_host(x), x->dtype, wk_dim(x, -1), 1 };
 }
 
+/* A weight of blocks is read to f32, so many rows at a time. */
+typedef struct {
+    const wk_mat *from;
+    float        *to;
+    int64_t       k;
+} reading;
+
+static void read_rows(void *ctx, int64_t begin, int64_t end)
+{
+    const reading *r = ctx;
+    wk_dtypes[r->from->dtype].load[WK_AS_F32](
+        r->to + begin * r->k, wk_mat_at(*r->from, begin, 0).data, (end - begin) * r->k, 1);
+}
+
+static void multiply_blocks(const wk_gemm *g)
+{
+    enum { PIECE = 1 << 18 }; /* f32 in the second-level caches */
+    int     sides = g->b[1].data ? 2 : 1;
+    int64_t rows = wk_min_i64(wk_max_i64(PIECE / g->k / 64, 1) * 64, g->n);
+    float  *room = wk_alloc_array((size_t)(rows * sides), (size_t)g->k * sizeof *room);
+    for (int64_t j = 0; room && j < g->n; j += rows) {
+        wk_gemm part = *g;
+        part.n = wk_min_i64(rows, g->n - j);
+        part.out = wk_mat_at(g->out, 0, j);
+        if (g->add.data)
+            part.add = wk_mat_at(g->add, 0, j);
+        for (int s = 0; s < sides; s++) {
+            wk_mat from = wk_mat_at(g->b[s], j, 0);
+            float *to = room + s * rows * g->k;
+            wk_parallel(part.n, 16384 / g->k + 1, read_rows, &(reading){ &from, to, g->k });
+            part.b[s] = (wk_mat){ to, WK_F32, g->k, 1 };
+            part.bias[s] = g->bias[s] ? g->bias[s] + j : NULL;
+        }
+        multiply(&part, wk_threads());
+    }
+    wk_free(room);
+}
+
 /* weight, bias: at [0], and for a gated unit at [1]; they are in[at] and in[at + 1]. */
 static bool linear(const wk_call *c, int sides, const wk_tensor *add)
 {
@@ -154,7 +192,12 @@ static bool linear(const wk_call *c, int sides, const wk_tensor *add)
         g.bias[i] = read_bias(c->in[2 + 2 * i], room ? room + i * n : NULL);
     }
     g.act = sides > 1 ? c->opt.mode.act : WK_ACT_NONE;
-    multiply(&g, wk_threads());
+    if (wk_is_quantized(c->in[1]) && g.panels)
+        WK_ISA(gemm_quant)(&g, wk_threads());
+    else if (wk_is_quantized(c->in[1]))
+        multiply_blocks(&g);
+    else
+        multiply(&g, wk_threads());
     wk_free(room);
     return wk_ok();
 }

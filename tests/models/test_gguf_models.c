@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* test_gguf_models.c - decoders from GGUF files that llama.cpp's converter made of the tiny
+ * checkpoints (tests/golden/make_gguf_models.py), against what transformers says of those. */
+#include "../test.h"
+
+#include "../../src/base/base.h"
+#include <wick/wick.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static double relative_error(wk_tensor *a, wk_tensor *b)
+{
+    return wk_item(wk_max(wk_abs(wk_sub(a, b)))) / wk_item(wk_max(wk_abs(b)));
+}
+
+TEST(logits_of_gguf_files_are_those_of_transformers)
+{
+    static const char *const names[] = { "llama",      "llama_mha_tied_bias", "llama_linear",
+                                         "llama_yarn", "llama_llama3",        "qwen2",
+                                         "qwen3" };
+    for (size_t i = 0; i < WK_COUNT(names); i++) {
+        char     path[200];
+        wk_scope scope = wk_mark();
+        snprintf(path, sizeof path, "tests/golden/models/%s/golden.safetensors", names[i]);
+        wk_archive *a = wk_archive_open(path);
+        snprintf(path, sizeof path, "tests/golden/models/%s.gguf", names[i]);
+        wk_model *m = wk_model_open(path);
+        CHECK_MSG(m, "%s: %s", names[i], wk_message());
+        double error = relative_error(wk_model_logits(m, wk_archive_get(a, "ids")),
+                                      wk_archive_get(a, "logits"));
+        CHECK_MSG(error < 1e-4, "%s: off by %g", names[i], error);
+        CHECK(wk_model_is_end(m, 2) && !wk_model_is_end(m, 1));
+        wk_clear();
+        wk_model_free(m);
+        wk_archive_free(a);
+        wk_sweep(scope);
+    }
+}
+
+/* A file with one value changed or added, as another. */
+static const char *changed(const char *from, wk_gguf_value value, char path[1024])
+{
+    wk_scope    scope = wk_mark();
+    wk_archive *a = wk_archive_open(from);
+    int         n = wk_archive_count(a);
+    const char *names[64];
+    wk_tensor  *tensors[64];
+    for (int i = 0; i < n && i < 64; i++) {
+        names[i] = wk_archive_name(a, i);
+        tensors[i] = wk_archive_get(a, names[i]);
+    }
+    CHECK(n < 64 && wk_gguf_save(test_temporary("changed.gguf", path), n, names, tensors, 1, &value,
+                                 .like = a));
+    wk_archive_free(a);
+    wk_sweep(scope);
+    return path;
+}
+
+TEST(gguf_models_that_are_refused)
+{
+    static const char qwen[] = "tests/golden/models/qwen3.gguf";
+    const struct {
+        wk_gguf_value value;
+        const char   *error;
+    } cases[] = {
+        { { "general.architecture", .text = "perceiver" }, "\"perceiver\" is not known" },
+        { { "qwen3.expert_count", "u32", .integer = 8 }, "qwen3.expert_count is not understood" },
+        { { "qwen3.attention.value_length", "u32", .integer = 4 },
+          "value_length 4 is not the length of keys" },
+        { { "qwen3.attention.head_count", "u32", .integer = 3 }, "3 heads" },
+        { { "qwen3.block_count", "u32", .integer = 3 }, "blk.2.attn_norm.weight" },
+        { { "qwen3.block_count", "u32", .integer = 4000000000 },
+          "num_hidden_layers is 4000000000" },
+        { { "qwen3.embedding_length", "u32", .integer = 24 }, "token_embd.weight" },
+        { { "qwen3.rope.scaling.type", .text = "spiral" }, "unknown kind of rope scaling: spiral" },
+    };
+    char path[1024];
+    for (size_t i = 0; i < WK_COUNT(cases); i++) {
+        CHECK(!wk_model_open(changed(qwen, cases[i].value, path)));
+        CHECK_ERROR(cases[i].error);
+    }
+    const int64_t heads[] = { 4, 2 };
+    wk_gguf_value list = { "qwen3.attention.head_count", "u32", .count = 2, .integers = heads };
+    CHECK(!wk_model_open(changed(qwen, list, path)));
+    CHECK_ERROR("differs from layer to layer");
+    CHECK(wk_gguf_save(test_temporary("empty.gguf", path)));
+    CHECK(!wk_model_open(path));
+    CHECK_ERROR("empty.gguf: there is no general.architecture");
+    CHECK(!wk_model_open("tests/golden/models/nothing.gguf"));
+    CHECK_ERROR("no such file or folder");
+}
+
+/* As many heads in each layer, but in a list, is the same; so are no experts. */
+TEST(gguf_values_that_change_nothing)
+{
+    const int64_t heads[] = { 4, 4 };
+    wk_gguf_value list = { "qwen3.attention.head_count", "u32", .count = 2, .integers = heads };
+    wk_gguf_value none = { "qwen3.expert_count", "u32", .integer = 0 };
+    char          path[1024];
+    wk_model     *m = wk_model_open(changed("tests/golden/models/qwen3.gguf", list, path));
+    CHECK_INT(wk_model_describe(m).heads, 4);
+    wk_model_free(m);
+    m = wk_model_open(changed("tests/golden/models/qwen3.gguf", none, path));
+    CHECK_INT(wk_model_describe(m).layers, 2);
+    wk_model_free(m);
+}
