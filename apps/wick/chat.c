@@ -19,7 +19,7 @@ typedef struct {
 
 typedef struct {
     const settings *s;
-    wk_model       *model;
+    wk_model       *model, *draft;
     wk_session     *session;
     message        *said;
     size_t          count;
@@ -100,7 +100,8 @@ static bool ask(chat *c, const char *json, wk_generate_stats *stats)
     if (wk_chat_tokens(&prompt, .model = c->model, .messages = json))
         wk_generate(c->model, .tokens = prompt.id, .token_count = (int64_t)prompt.count,
                     .max_tokens = c->s->max_tokens, .context = c->s->context, .session = c->session,
-                    .sampling = sampling_of(c->s, c->model), .stop = c->s->stop, .on_text = show,
+                    .sampling = sampling_of(c->s, c->model), .stop = c->s->stop, .draft = c->draft,
+                    .lookup = c->s->lookup, .draft_tokens = c->s->draft_tokens, .on_text = show,
                     .user = c, .stats = stats);
     wk_tokens_free(&prompt);
     return wk_ok();
@@ -269,6 +270,7 @@ int chat_verb(settings *s)
     struct sigaction action = { .sa_handler = on_signal };
     chat             c = { .s = s, .person = isatty(STDIN_FILENO) && isatty(STDERR_FILENO) };
     c.model = open_model(s, s->places ? s->place[0] : NULL);
+    c.draft = c.model && s->draft ? open_model(s, s->draft) : NULL;
     wk_lora *lora = c.model && s->adapter ? wk_lora_open(c.model, s->adapter) : NULL;
     wk_lora_merge(lora);
     if (c.model && wk_ok())
@@ -286,5 +288,6 @@ int chat_verb(settings *s)
     wk_session_free(c.session);
     wk_lora_free(lora);
     wk_model_free(c.model);
+    wk_model_free(c.draft);
     return finish();
 }

@@ -12,6 +12,8 @@
 
 #include "../text/chat.h"
 
+#include <wick/io.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -73,6 +75,14 @@ static bool is_token(wk_str key)
     return key.size > 6 && !memcmp(key.at + key.size - 6, "_token", 6);
 }
 
+static void add_token(wk_chat *c, const char *name, wk_str content)
+{
+    wk_json_writer w = { .out = &c->variables, .fresh = true };
+    wk_json_put_key(&w, name);
+    wk_json_put_str(&w, content);
+    wk_buf_str(&c->variables, WK_STR(", "));
+}
+
 /* A string, or the "content" of an object. */
 static void read_token(wk_chat *c, wk_json *j, wk_str name)
 {
@@ -90,12 +100,8 @@ static void read_token(wk_chat *c, wk_json *j, wk_str name)
                 wk_json_skip(j);
     else
         wk_json_skip(j);
-    if (there && key) {
-        wk_json_writer w = { .out = &c->variables, .fresh = true };
-        wk_json_put_key(&w, key);
-        wk_json_put_str(&w, wk_buf_view(&content));
-        wk_buf_str(&c->variables, WK_STR(", "));
-    }
+    if (there && key)
+        add_token(c, key, wk_buf_view(&content));
     wk_buf_free(&content);
     wk_free(key);
 }
@@ -156,7 +162,29 @@ static void read_folder(wk_chat *c, const char *folder)
     wk_free(config);
 }
 
-wk_chat *wk_chat_open(const char *folder, const wk_tokenizer *t, int32_t end)
+/* A GGUF file: its template, and the first tokens by their ids. */
+static void read_archive(wk_chat *c, const wk_archive *a)
+{
+    static const char *const names[] = { "bos", "eos", "unk", "pad" };
+    char                     key[64];
+    wk_meta                  text = wk_archive_meta(a, "tokenizer.chat_template", 0);
+    if (text.type == WK_META_TEXT && text.size)
+        set_template(c, &c->plain, wk_archive_path(a), (wk_str){ text.text, text.size });
+    text = wk_archive_meta(a, "tokenizer.chat_template.tool_use", 0);
+    if (text.type == WK_META_TEXT && text.size)
+        set_template(c, &c->tools, wk_archive_path(a), (wk_str){ text.text, text.size });
+    for (size_t i = 0; i < WK_COUNT(names); i++) {
+        snprintf(key, sizeof key, "tokenizer.ggml.%s_token_id", names[i]);
+        wk_meta     id = wk_archive_meta(a, key, 0);
+        bool        good = id.type == WK_META_INTEGER && id.integer >= 0 && id.integer <= INT32_MAX;
+        const char *piece = good ? wk_tokenizer_piece(c->tokenizer, (int32_t)id.integer) : NULL;
+        snprintf(key, sizeof key, "%s_token", names[i]);
+        if (piece)
+            add_token(c, key, wk_str_of(piece));
+    }
+}
+
+wk_chat *wk_chat_open(const char *folder, const wk_archive *a, const wk_tokenizer *t, int32_t end)
 {
     wk_chat *c = wk_ok() ? wk_alloc(sizeof *c) : NULL;
     if (!c)
@@ -167,7 +195,9 @@ wk_chat *wk_chat_open(const char *folder, const wk_tokenizer *t, int32_t end)
     c->format = formats;
     while (c->format->mark && wk_tokenizer_find(t, c->format->mark) < 0)
         c->format++;
-    if (wk_ok() && folder && wk_path_is_folder(folder))
+    if (wk_ok() && a)
+        read_archive(c, a);
+    else if (wk_ok() && folder)
         read_folder(c, folder);
     if (wk_ok())
         return c;

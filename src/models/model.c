@@ -296,7 +296,8 @@ wk_chat *wk_model_chat(wk_model *m)
         return NULL;
     pthread_mutex_lock(&m->lock);
     if (!m->chat)
-        m->chat = wk_chat_open(m->path, t, wk_model_end(m));
+        m->chat =
+            wk_chat_open(m->path, m->gguf ? wk_store_archive(m->store) : NULL, t, wk_model_end(m));
     pthread_mutex_unlock(&m->lock);
     return m->chat;
 }

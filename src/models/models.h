@@ -172,8 +172,9 @@ char *wk_gguf_config(const wk_archive *a);
 /* How a model's conversations are written. */
 typedef struct wk_chat wk_chat;
 
-/* What the folder (NULL: none) and the vocabulary say; end: the token that ends a text, or -1. */
-wk_chat *wk_chat_open(const char *folder, const wk_tokenizer *t, int32_t end);
+/* What a GGUF file or the folder (NULL: there is none) and the vocabulary say; end: the token
+ * that ends a text, or -1. */
+wk_chat *wk_chat_open(const char *folder, const wk_archive *a, const wk_tokenizer *t, int32_t end);
 void     wk_chat_free(wk_chat *c);
 
 typedef struct {
