@@ -43,7 +43,7 @@ code 2 $wick run "$model" -n
 says 'needs a value' stderr
 code 2 $wick run "$model" -n many
 code 2 $wick logits
-for verb in run train finetune tokenizer logits tokenize detokenize inspect bench doctor \
+for verb in run chat train finetune tokenizer logits tokenize detokenize inspect bench doctor \
     completion help; do
     code 0 $wick help $verb
     says 'Examples:' stdout
