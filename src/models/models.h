@@ -88,12 +88,15 @@ typedef struct {
     double     scale;
 } wk_projection;
 
-typedef struct {
-    wk_tensor    *attn_in, *mlp_in, *q_norm, *k_norm;
-    wk_projection projection[WK_PROJECTIONS];
-} wk_decoder_layer;
+typedef struct wk_decoder wk_decoder;
 
 typedef struct {
+    wk_tensor        *attn_in, *mlp_in, *q_norm, *k_norm;
+    wk_projection     projection[WK_PROJECTIONS];
+    const wk_decoder *of;
+} wk_decoder_layer;
+
+struct wk_decoder {
     wk_decoder_config       c;
     const wk_decoder_names *names;
     wk_tensor              *embed, *norm;
@@ -102,7 +105,7 @@ typedef struct {
     wk_dtype                cache; /* what keys and values are kept in */
     bool                    train; /* weights stay as they are laid out */
     bool                    fresh; /* there is no file: weights are made */
-} wk_decoder;
+};
 
 /* Keys and values of one layer: [1, kv_heads, capacity, head_dim] */
 typedef struct {
@@ -128,8 +131,9 @@ void        wk_decoder_free(wk_decoder *d);
 /* Logits behind the last token of each segment [n, vocab], or behind every token with all. */
 wk_tensor *wk_decoder_step(const wk_decoder *d, const wk_segment *segments, int n, bool all);
 
-/* ids [b, t] -> logits [b, t, vocab], without a cache */
-wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout);
+/* ids [b, t] -> logits [b, t, vocab], without a cache.  recompute: of a layer only what goes in
+ * is kept for the gradient, see wk_checkpoint(). */
+wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout, bool recompute);
 
 /* ---- Sessions (session.c) ------------------------------------------------ */
 
@@ -165,13 +169,27 @@ char *wk_gguf_config(const wk_archive *a);
 
 /* ---- Conversations (chat.c) ---------------------------------------------- */
 
-/* Append what somebody says, with the marks around it.  The tokens from *learned on are what
- * a model shall say itself: the assistant's, up to the mark that ends them. */
-bool wk_chat_add(wk_tokens *out, const wk_tokenizer *t, wk_str role, wk_str text, size_t *learned);
+/* How a model's conversations are written. */
+typedef struct wk_chat wk_chat;
+
+/* What a GGUF file or the folder (NULL: there is none) and the vocabulary say; end: the token
+ * that ends a text, or -1. */
+wk_chat *wk_chat_open(const char *folder, const wk_archive *a, const wk_tokenizer *t, int32_t end);
+void     wk_chat_free(wk_chat *c);
+
+typedef struct {
+    wk_str     messages, options; /* as of wk_chat_args */
+    bool       complete;
+    wk_tokens *learned; /* if not NULL: pairs, from and to, of the tokens that a model shall say
+                           itself: the assistant's, up to the one that ends them */
+} wk_chat_job;
+
+bool wk_chat_append(const wk_chat *c, wk_tokens *out, const wk_chat_job *job);
 
 /* ---- The inside of a model (model.c) ------------------------------------- */
 
 wk_decoder *wk_model_decoder(const wk_model *m);
+wk_chat    *wk_model_chat(wk_model *m);
 const char *wk_model_path(const wk_model *m); /* NULL: made from a config alone */
 
 /* Have in folder what lies beside the weights, and take it from there from now on. */
