@@ -733,8 +733,8 @@ char *wk_template_render_with(const wk_template_args *a)
     if (wk_json_open(&j, "variables", json, size)) {
         wk_value v = read_variables(&d);
         r.variables = wk_ok() ? v.dict : NULL;
-        wk_context("%s", r.t->name);
     }
+    wk_context("%s", r.t->name);
     if (r.variables)
         run(&r, &frame, r.t->body);
     if (wk_error() == WK_ERR_MEMORY)
