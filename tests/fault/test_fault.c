@@ -356,11 +356,14 @@ static double tokenize(void)
 
 TEST(allocations_of_tokenizers)
 {
-    static const char *const names[] = { "gpt2", "llama2", "llama3",    "gemma",
-                                         "clip", "bert",   "metaspace", "levels" };
+    static const char *const names[] = {
+        "gpt2.json",     "llama2.json",    "llama3.json",    "gemma.json",   "clip.json",
+        "bert.json",     "metaspace.json", "levels.json",    "gguf/t5.gguf", "gguf/unigram.json",
+        "gguf/spm.gguf", "gguf/bpe.gguf",  "gguf/bert.gguf",
+    };
     for (size_t i = 0; i < WK_COUNT(names); i++) {
         char path[100];
-        snprintf(path, sizeof path, "tests/golden/tokenizer/%s.json", names[i]);
+        snprintf(path, sizeof path, "tests/golden/tokenizer/%s", names[i]);
         tokenizer_path = path;
         tokenize(); /* does this build have what it needs? */
         bool lacks = !wk_ok() && strstr(wk_message(), "was built without");

@@ -58,7 +58,7 @@ done
 code 2 $wick completion tcsh
 
 code 1 $wick run "$temporary/nothing" hello
-says "nothing: no such folder" stderr
+says "nothing: no such file or folder" stderr
 silent stdout
 code 0 $wick run -n 5 # the model that comes with wick
 says '[A-Za-z]' stdout
