@@ -24,8 +24,7 @@ static bool show_id(int32_t id, void *user)
     return !fflush(stdout);
 }
 
-/* What was asked for, or else what the model's authors recommend, or else 0.8. */
-static wk_sampler_args sampling(const settings *s, const wk_model *m)
+wk_sampler_args sampling_of(const settings *s, const wk_model *m)
 {
     wk_sampler_args a = wk_model_sampling(m);
     if (given(s, "temperature") || a.temperature == 0) {
@@ -51,7 +50,7 @@ static bool stdin_has_text(void)
     return !fstat(STDIN_FILENO, &info) && (S_ISFIFO(info.st_mode) || S_ISREG(info.st_mode));
 }
 
-static void report(const wk_generate_stats *t)
+void report(const wk_generate_stats *t)
 {
     double prompt = t->prompt_seconds > 0 ? (double)t->prompt_tokens / t->prompt_seconds : 0;
     double rate = t->new_seconds > 0 ? (double)t->new_tokens / t->new_seconds : 0;
@@ -68,7 +67,7 @@ static void generate(const settings *s, wk_model *m, wk_model *draft, const wk_t
     bool              first = true;
     wk_generate_stats stats = { 0 };
     wk_generate(m, .tokens = prompt->id, .token_count = (int64_t)prompt->count,
-                .max_tokens = s->max_tokens, .context = s->context, .sampling = sampling(s, m),
+                .max_tokens = s->max_tokens, .context = s->context, .sampling = sampling_of(s, m),
                 .stop = s->stop, .draft = draft, .lookup = s->lookup,
                 .draft_tokens = s->draft_tokens, .on_text = s->ids ? NULL : show_text,
                 .on_token = s->ids ? show_id : NULL, .user = &first, .stats = &stats);

@@ -108,6 +108,25 @@ WK_API int64_t wk_session_computed(const wk_session *s); /* tokens, also those f
 /* A copy that goes on by itself: its cache is as long as s is now. */
 WK_API wk_session *wk_session_fork(const wk_session *s);
 
+/* ---- Conversations ------------------------------------------------------ */
+
+/* The tokens of a conversation, as the model's chat template has them (chat_template.jinja, or
+ * chat_template in tokenizer_config.json), or where there is none, the marks that its vocabulary
+ * shows it was taught with.  No message can forge a mark: what people wrote becomes no special
+ * token, and no other added token that the template uses. */
+typedef struct {
+    wk_model   *model;
+    const char *messages; /* JSON: [{"role": "user", "content": "Hello"}, ...] */
+    const char *options; /* JSON object of further variables: tools, enable_thinking ...; or NULL */
+    bool        complete; /* it does not end where the model shall answer */
+    int         end_;     /* set by the macro, so that partial lists do not warn */
+} wk_chat_args;
+
+/* Append to out. */
+WK_API bool wk_chat_tokens_with(wk_tokens *out, const wk_chat_args *args);
+#define wk_chat_tokens(out, ...)                                                                   \
+    wk_chat_tokens_with((out), &(wk_chat_args){ __VA_ARGS__, .end_ = 0 })
+
 /* ---- Generation --------------------------------------------------------- */
 
 typedef struct {
@@ -131,6 +150,7 @@ typedef struct {
     int64_t            token_count;
     int64_t            max_tokens; /* default: until the model ends, or its context is full */
     int64_t            context;    /* as of a session */
+    wk_session        *session;    /* what it holds already is not computed again; default: new */
     wk_sampler_args    sampling;   /* default: greedy */
     const char *const *stop;       /* texts that end it, NULL-terminated; they are not shown */
     bool               ignore_end; /* go on after a token that ends a text */

@@ -428,13 +428,11 @@ wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout
         return NULL;
     wk_scope scope = wk_mark();
     int64_t  half = d->c.rope.dims / 2;
-    pass     p = { .d = d,
-                   .b = wk_dim(ids, 0),
-                   .t = wk_dim(ids, 1),
-                   .dropout = dropout,
-                   .recompute = recompute };
-    size_t   numbers = (size_t)(p.t * half);
-    float   *cos = wk_alloc_array(2 * numbers, sizeof *cos);
+    pass     p = {
+            .d = d, .b = wk_dim(ids, 0), .t = wk_dim(ids, 1), .dropout = dropout, .recompute = recompute
+    };
+    size_t numbers = (size_t)(p.t * half);
+    float *cos = wk_alloc_array(2 * numbers, sizeof *cos);
     if (!cos)
         return NULL;
     wk_rope_fill(&d->c.rope, 0, p.t, p.t, cos, cos + numbers);

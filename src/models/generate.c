@@ -131,8 +131,9 @@ static bool prepare(run *r)
     if (wk_ok()) /* r->draft.most is small */
         r->logits = wk_alloc_array((size_t)(r->vocab * (1 + r->draft.most)), sizeof *r->logits);
     r->sampler = wk_sampler_new_with(&a->sampling);
-    r->session = wk_session_new(a->model, .context = a->context, .on_progress = a->on_progress,
-                                .user = a->user);
+    r->session = a->session ? a->session
+                            : wk_session_new(a->model, .context = a->context,
+                                             .on_progress = a->on_progress, .user = a->user);
     if (r->tokenizer)
         r->text = wk_detokenizer_new(r->tokenizer, false);
     if (stop_count(a->stop))
@@ -165,7 +166,8 @@ bool wk_generate_with(const wk_generate_args *a)
         *a->stats = r.stats;
     wk_sweep(scope);
     wk_draft_close(&r.draft);
-    wk_session_free(r.session);
+    if (!a->session)
+        wk_session_free(r.session);
     wk_sampler_free(r.sampler);
     wk_detokenizer_free(r.text);
     wk_stopper_free(r.stopper);

@@ -169,13 +169,27 @@ char *wk_gguf_config(const wk_archive *a);
 
 /* ---- Conversations (chat.c) ---------------------------------------------- */
 
-/* Append what somebody says, with the marks around it.  The tokens from *learned on are what
- * a model shall say itself: the assistant's, up to the mark that ends them. */
-bool wk_chat_add(wk_tokens *out, const wk_tokenizer *t, wk_str role, wk_str text, size_t *learned);
+/* How a model's conversations are written. */
+typedef struct wk_chat wk_chat;
+
+/* What a GGUF file or the folder (NULL: there is none) and the vocabulary say; end: the token
+ * that ends a text, or -1. */
+wk_chat *wk_chat_open(const char *folder, const wk_archive *a, const wk_tokenizer *t, int32_t end);
+void     wk_chat_free(wk_chat *c);
+
+typedef struct {
+    wk_str     messages, options; /* as of wk_chat_args */
+    bool       complete;
+    wk_tokens *learned; /* if not NULL: pairs, from and to, of the tokens that a model shall say
+                           itself: the assistant's, up to the one that ends them */
+} wk_chat_job;
+
+bool wk_chat_append(const wk_chat *c, wk_tokens *out, const wk_chat_job *job);
 
 /* ---- The inside of a model (model.c) ------------------------------------- */
 
 wk_decoder *wk_model_decoder(const wk_model *m);
+wk_chat    *wk_model_chat(wk_model *m);
 const char *wk_model_path(const wk_model *m); /* NULL: made from a config alone */
 
 /* Have in folder what lies beside the weights, and take it from there from now on. */

@@ -43,7 +43,7 @@ code 2 $wick run "$model" -n
 says 'needs a value' stderr
 code 2 $wick run "$model" -n many
 code 2 $wick logits
-for verb in run train finetune tokenizer logits tokenize detokenize inspect bench doctor \
+for verb in run chat train finetune tokenizer logits tokenize detokenize inspect bench doctor \
     completion help; do
     code 0 $wick help $verb
     says 'Examples:' stdout
@@ -58,7 +58,7 @@ done
 code 2 $wick completion tcsh
 
 code 1 $wick run "$temporary/nothing" hello
-says "nothing: no such folder" stderr
+says "nothing: no such file or folder" stderr
 silent stdout
 code 0 $wick run -n 5 # the model that comes with wick
 says '[A-Za-z]' stdout
