@@ -92,7 +92,7 @@ static void check_product(wk_tensor *y, wk_tensor *x, wk_tensor *w, wk_tensor *b
                 wk_cpu_current()->name, what, (int)m, (int)k, wk_dtype_name(wk_dtype_of(w)),
                 dy[i * n + j], r.value + plus, r.bound, (int)i, (int)j);
         }
-    if (good && !half && m * n > 100)
+    if (good && half == 0 && m * n > 100)
         CHECK_MSG(sqrt(error / size) < 8e-3, "%s, %s x %s: relative error %g",
                   wk_cpu_current()->name, what, wk_dtype_name(wk_dtype_of(w)), sqrt(error / size));
     free(dy), free(dx), free(dw), free(db), free(da);
