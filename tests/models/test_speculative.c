@@ -39,13 +39,17 @@ static void compare_rows(wk_dtype dtype, int64_t k, int64_t n, bool pack)
 
 TEST(a_row_does_not_depend_on_how_many_there_are)
 {
-    static const wk_dtype dtypes[] = { WK_F32, WK_BF16, WK_F16 };
+    static const wk_dtype dtypes[] = { WK_F32, WK_BF16, WK_F16 },
+                          blocks[] = { WK_Q4_0, WK_Q8_0, WK_Q4_K, WK_Q6_K };
     for (size_t i = 0; i < WK_COUNT(dtypes); i++)
         for (int pack = 0; pack < 2; pack++) {
             compare_rows(dtypes[i], 160, 70, pack);
             compare_rows(dtypes[i], 7, 5, pack);
             compare_rows(dtypes[i], 4099, 19, pack);
         }
+    for (size_t i = 0; i < WK_COUNT(blocks); i++)
+        for (int pack = 0; pack < 2; pack++)
+            compare_rows(blocks[i], 512, 40, pack);
 }
 
 static void compare_pushes(const char *folder, wk_dtype dtype)
