@@ -98,6 +98,7 @@ $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 $(BUILD)/obj/src/cpu/cpu.o $(BUILD)/obj/src/cpu/host.o: FLAGS += $(ISAS:%=-DWITH_%)
 $(BUILD)/obj/src/cpu/x86/%.o: FLAGS += $(FLAGS_avx512)
 $(BUILD)/obj/src/cpu/x86/%_bf16.o $(BUILD)/obj/src/cpu/x86/amx_%.o: FLAGS += $(FLAGS_bf16)
+$(BUILD)/obj/src/cpu/x86/%_vnni.o: FLAGS += -mavx512vnni
 $(BUILD)/obj/tests/%.o: FLAGS += -Itests
 $(BUILD)/obj/tests/cpu/amx_%.o: FLAGS += $(FLAGS_avx512) $(FLAGS_bf16)
 # Where speed is not decided, small is better: portable kernels are the reference.
@@ -110,7 +111,8 @@ LOOPS := batch_norm ctc dropout fft matrix order orthogonal pool scan
 $(LOOPS:%=$(BUILD)/obj/src/ops/%.o): SMALL := -O3
 COLD := base/error base/file base/json_write base/special base/talk cpu/x86/amx_pack \
         text/decoders text/model text/normalizers text/post text/regex text/regex_translate \
-        text/steps text/train_bpe text/tokenizer text/vocab
+        text/steps text/train_bpe text/tokenizer text/vocab text/template text/template_parse \
+        text/template_value text/template_builtins text/template_strings text/template_scan
 $(COLD:%=$(BUILD)/obj/src/%.o): SMALL := -Os
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags

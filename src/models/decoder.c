@@ -140,6 +140,7 @@ static bool make_layer(wk_decoder *d, wk_decoder_layer *l, wk_vars at)
         [WK_DOWN] = { c->ffn, w },
     };
     *l = (wk_decoder_layer){
+        .of = d,
         .attn_in = norm_at(at, n->attn_in, w),
         .q_norm = norm_if(at, n->q_norm, c->head_dim, d->fresh && c->row->qk_norm),
         .k_norm = norm_if(at, n->k_norm, c->head_dim, d->fresh && c->row->qk_norm),
@@ -182,8 +183,10 @@ static bool make_weights(wk_decoder *d, wk_vars vars)
     wk_progress_end(&progress);
     d->norm = norm_at(vars, n->norm, c->width);
     if (c->tied) {
-        wk_layer head = linear_at(vars, n->embed, c->width, c->vocab, true, false);
-        d->embed = d->head.weight = head.weight; /* whose rows are read: not packed */
+        /* whose rows are read, too: only blocks are packed such that this is no trouble */
+        bool     loose = d->train || wk_dtype_block(wk_dtype_of(d->embed)) == 1;
+        wk_layer head = linear_at(vars, n->embed, c->width, c->vocab, loose, false);
+        d->embed = d->head.weight = head.weight;
     } else {
         d->head = linear_at(vars, n->head, c->width, c->vocab, d->train, false);
     }
@@ -230,6 +233,7 @@ typedef struct {
     const wk_segment *segment;   /* NULL: no cache, b texts of t tokens */
     int               segments;
     double            dropout; /* while training: of what is added to the residual stream */
+    bool              recompute;
 } pass;
 
 /* [rows, n * d] -> [b, n, t, d], a view */
@@ -323,6 +327,28 @@ static wk_tensor *block(const pass *p, int i, wk_tensor *x)
     return join(p, h, &w[WK_DOWN], x);
 }
 
+/* A layer that only its operands are kept of: x, cos, sin, and the rate of dropout. */
+static wk_tensor *run_again(wk_tensor *const *in, void *user)
+{
+    const wk_decoder_layer *l = user;
+    int64_t                 t = wk_dim(in[1], 0);
+    pass                    p = { .d = l->of,
+                                  .b = wk_dim(in[0], 0) / t,
+                                  .t = t,
+                                  .cos = in[1],
+                                  .sin = in[2],
+                                  .dropout = wk_item(in[3]) };
+    return block(&p, (int)(l - l->of->layer), in[0]);
+}
+
+static wk_tensor *layer(const pass *p, int i, wk_tensor *x)
+{
+    if (!p->recompute)
+        return block(p, i, x);
+    return wk_checkpoint(.run = run_again, .in = { x, p->cos, p->sin, wk_scalar(p->dropout) },
+                         .user = &p->d->layer[i]);
+}
+
 /* ids [rows] -> what the last layer leaves, [rows, width] */
 static wk_tensor *layers(const pass *p, wk_tensor *ids)
 {
@@ -330,7 +356,7 @@ static wk_tensor *layers(const pass *p, wk_tensor *ids)
     wk_tensor *x = wk_cast(wk_embedding(ids, p->d->embed), WK_F32);
     x = p->dropout > 0 ? wk_dropout(x, p->dropout) : x;
     for (int i = 0; i < p->d->c.layers && wk_ok(); i++)
-        x = wk_yield(scope, block(p, i, x));
+        x = wk_yield(scope, layer(p, i, x));
     return wk_yield(scope, x);
 }
 
@@ -394,7 +420,7 @@ wk_tensor *wk_decoder_step(const wk_decoder *d, const wk_segment *segments, int 
     return wk_yield(scope, x);
 }
 
-wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout)
+wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout, bool recompute)
 {
     if (wk_ok() && wk_rank(ids) != 2)
         wk_fail(WK_ERR_SHAPE, "logits: the ids are not [b, t]");
@@ -402,9 +428,11 @@ wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout
         return NULL;
     wk_scope scope = wk_mark();
     int64_t  half = d->c.rope.dims / 2;
-    pass     p = { .d = d, .b = wk_dim(ids, 0), .t = wk_dim(ids, 1), .dropout = dropout };
-    size_t   numbers = (size_t)(p.t * half);
-    float   *cos = wk_alloc_array(2 * numbers, sizeof *cos);
+    pass     p = {
+            .d = d, .b = wk_dim(ids, 0), .t = wk_dim(ids, 1), .dropout = dropout, .recompute = recompute
+    };
+    size_t numbers = (size_t)(p.t * half);
+    float *cos = wk_alloc_array(2 * numbers, sizeof *cos);
     if (!cos)
         return NULL;
     wk_rope_fill(&d->c.rope, 0, p.t, p.t, cos, cos + numbers);

@@ -43,7 +43,7 @@ code 2 $wick run "$model" -n
 says 'needs a value' stderr
 code 2 $wick run "$model" -n many
 code 2 $wick logits
-for verb in run train finetune tokenizer logits tokenize detokenize inspect bench doctor \
+for verb in run chat train finetune tokenizer logits tokenize detokenize inspect bench doctor \
     completion help; do
     code 0 $wick help $verb
     says 'Examples:' stdout
@@ -58,7 +58,7 @@ done
 code 2 $wick completion tcsh
 
 code 1 $wick run "$temporary/nothing" hello
-says "nothing: no such folder" stderr
+says "nothing: no such file or folder" stderr
 silent stdout
 code 0 $wick run -n 5 # the model that comes with wick
 says '[A-Za-z]' stdout
@@ -81,6 +81,13 @@ says '^Q4_0  *Q4_0  *\[2, 64\]$' stdout
 code 0 $wick inspect tests/golden/gguf/split --json
 says '"split.count": 3,' stdout
 says '"name": "t5", "dtype": "F32", "shape": \[3, 2\]' stdout
+code 0 $wick tokenize tests/golden/tokenizer/gguf/spm.gguf "the dog" --pieces
+says '^1	<s>$' stdout
+code 0 $wick detokenize tests/golden/tokenizer/gguf/spm.gguf $($wick tokenize \
+    tests/golden/tokenizer/gguf/spm.gguf "the dog")
+says '^the dog$' stdout
+code 1 $wick tokenize tests/golden/gguf/types.gguf "the dog"
+says 'types.gguf: tokenizer.ggml.model: is missing' stderr
 code 1 $wick inspect tests/golden/gguf/types.gguf Q4_1
 says 'there is no tensor Q4_1' stderr
 

@@ -163,7 +163,7 @@ INLINE void block(int rows, int m, wk_dtype dtype, const char *w, int64_t w_row,
         block_##m##_f32, block_##m##_bf16, block_##m##_f16                                         \
     }
 BLOCKS(1, 1, 1)
-BLOCKS(1, 4, long)
+BLOCKS(1, 2, long)
 BLOCKS(2, ROWS(2), 2)
 BLOCKS(4, ROWS(4), 4)
 BLOCKS(8, ROWS(8), 8)
@@ -205,7 +205,7 @@ static wk_few_fn choose(const wk_gemm *g)
     if (g->panels)
         return wk_cpu_current()->few ? wk_cpu_current()->few[power(g->m)] : NULL;
     bool known = w->dtype == WK_F32 || w->dtype == WK_BF16 || w->dtype == WK_F16;
-    bool is_long = g->m == 1 && g->k > LONG;
+    bool is_long = g->m == 1;
     return known && w->col == 1 && w->row >= g->k
                ? blocks[is_long ? 4 : power(g->m)][w->dtype == WK_F32    ? 0
                                                    : w->dtype == WK_BF16 ? 1
