@@ -97,6 +97,7 @@ int tokenizer_verb(settings *s);
 int train_verb(settings *s);
 int finetune_verb(settings *s);
 int quantize_verb(settings *s);
+int convert_verb(settings *s);
 int doctor_verb(settings *s);
 
 /* Helpers of several verbs. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* convert.c - wick quantize: models into fewer bits. */
+/* convert.c - wick quantize and wick convert: models into fewer bits, and other files. */
 #include "cli.h"
 
 #include <stdio.h>
@@ -8,12 +8,12 @@ typedef struct {
     const settings *s;
     double          before, after, elements;
     int             shown, fallbacks;
-} report;
+} tally;
 
 static void show(const wk_quantize_step *t, void *user)
 {
-    report *r = user;
-    double  elements = 1;
+    tally *r = user;
+    double elements = 1;
     for (int i = 0; i < t->shape.rank; i++)
         elements *= (double)t->shape.dim[i];
     r->before += (double)t->bytes_before;
@@ -35,7 +35,7 @@ static void show(const wk_quantize_step *t, void *user)
                 t->fallback ? " (its rows do not fit)" : "");
 }
 
-static void summarize(const report *r, const char *path)
+static void summarize(const tally *r, const char *path)
 {
     double elements = r->elements > 0 ? r->elements : 1;
     if (r->s->json)
@@ -54,10 +54,20 @@ int quantize_verb(settings *s)
 {
     if (s->places != 2)
         return usage("quantize: a model, and a file for the result");
-    report r = { .s = s };
+    tally r = { .s = s };
     if (wk_quantize(s->place[0], s->place[1], s->type ? s->type : "q4_k_m", s->imatrix,
                     s->tensor_type, s->output_tensor_type, s->token_embedding_type, s->pure,
                     s->requantize, show, &r))
+        summarize(&r, s->place[1]);
+    return finish();
+}
+
+int convert_verb(settings *s)
+{
+    if (s->places != 2)
+        return usage("convert: what, and a .gguf, a .safetensors or a folder for the result");
+    tally r = { .s = s };
+    if (wk_convert(s->place[0], s->place[1], dtype_of(s), show, &r) && r.elements > 0)
         summarize(&r, s->place[1]);
     return finish();
 }

@@ -48,6 +48,21 @@ typedef struct {
 WK_API bool wk_quantize_with(const wk_quantize_args *args);
 #define wk_quantize(...) wk_quantize_with(&(wk_quantize_args){ __VA_ARGS__, .end_ = 0 })
 
+/* From a GGUF file, one of safetensors or a folder with config.json to what the name of the
+ * result says: .gguf, .safetensors (the tensors alone, and texts of metadata), or a folder as
+ * transformers has it.  Between folders and GGUF files names change, and the order of rows that
+ * rope turns; quantized weights become bf16 where they cannot stay. */
+typedef struct {
+    const char *from, *to;
+    wk_dtype    dtype; /* of matrices; default: as they are */
+    void (*on_tensor)(const wk_quantize_step *step, void *user); /* on the way to GGUF */
+    void *user;
+    int   end_; /* set by the macro, so that partial lists do not warn */
+} wk_convert_args;
+
+WK_API bool wk_convert_with(const wk_convert_args *args);
+#define wk_convert(...) wk_convert_with(&(wk_convert_args){ __VA_ARGS__, .end_ = 0 })
+
 #ifdef __cplusplus
 }
 #endif

@@ -305,7 +305,8 @@ static bool write(draft *d)
                                            .integer = d->imatrix.chunks };
     }
     for (int i = 0; i < more; i++)
-        if (!d->how->type || strcmp(d->in->values[i].key, "general.file_type"))
+        if (!d->how->type || (strcmp(d->in->values[i].key, "general.file_type") &&
+                              strcmp(d->in->values[i].key, "general.quantization_version")))
             values[n++] = d->in->values[i];
     for (int i = 0; i < d->in->count; i++)
         all += (double)wk_bytes_at(d->in->dtypes[i], wk_elements(d->in->shapes[i]));
