@@ -72,8 +72,8 @@ static void few_rows(const plan *p, int64_t begin, int64_t end)
                 few(&p->j, (const char *)g->b[s].data + (at + i) * p->panel_bytes, p->x,
                     sums[s] + i * WK_PANEL);
         WK_ISA(gemm_finish)
-        (g, 0, at * WK_PANEL, (int)g->m, (int)wk_min_i64(SIDE, g->n - at * WK_PANEL), sums[0],
-         p->sides > 1 ? sums[1] : NULL, SIDE);
+        (g, 0, at * WK_PANEL, (int)g->m, (int)wk_min_i64(n * WK_PANEL, g->n - at * WK_PANEL),
+         sums[0], p->sides > 1 ? sums[1] : NULL, SIDE);
     }
 }
 
