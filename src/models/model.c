@@ -171,10 +171,11 @@ static bool open_path(wk_model *m, const wk_model_args *a)
 {
     bool  folder = wk_path_is_folder(a->path);
     char *file = wk_path_join(a->path, "config.json");
+    bool  config = folder && file && (wk_path_is_file(file) || wk_path_is_folder(file));
     m->path = wk_str_copy(wk_str_of(a->path));
     if (wk_ok() && !folder && !wk_path_is_file(a->path))
         wk_fail(WK_ERR_IO, "%s: no such file or folder", a->path);
-    else if (wk_ok() && folder && wk_path_is_file(file) ? open_folder(m, a, file) : open_gguf(m, a))
+    else if (wk_ok() && config ? open_folder(m, a, file) : open_gguf(m, a))
         list_unused(m);
     wk_free(file);
     return wk_ok();
