@@ -121,7 +121,7 @@ code 0 $wick run "Lily had a ball. Lily had a" -n 60 --seed 3 --draft apps/demo
 cmp "$temporary/stdout" "$temporary/first"
 code 1 $wick run "Lily had" -n 3 --lookup --draft-tokens 99
 says 'draft: 99 tokens at once' stderr
-code 1 $wick run "$model" --tokens 3,4 -n 3 --draft apps/demo
+code 1 $wick run "$model" --tokens 3,4 --ids -n 3 --draft apps/demo
 says 'a vocabulary of 2048' stderr
 code 2 $wick perplexity
 code 0 $wick perplexity README.md --ctx 64 --json
