@@ -24,7 +24,7 @@ typedef struct { /* what the options say; zero is the default */
     const char *tokens, *device, *dtype, *synthetic;
     const char *stop[MOST_STOPS + 1], *special[MOST_STOPS + 1];
     bool echo, ids, all, pieces, no_special, keep_special, json, quiet, verbose, lenient, help;
-    bool resume, merge, untied;
+    bool resume, merge, untied, recompute;
     bool given[MOST_OPTIONS];       /* by its place in the table */
     const char *place[MOST_PLACES]; /* what is not an option */
     int         places;

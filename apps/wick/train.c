@@ -109,6 +109,7 @@ static void train(const settings *s, wk_model *m, wk_lora *lora, const char *con
                         .accumulate = s->accumulate ? s->accumulate : 1,
                         .clip = given(s, "clip") && s->clip == 0 ? WK_NONE : s->clip,
                         .dropout = s->dropout,
+                        .recompute = s->recompute,
                         .seed = (uint64_t)s->seed,
                         .validate_every = s->validate_every,
                         .save_every = s->save_every,

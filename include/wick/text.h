@@ -11,12 +11,17 @@ extern "C" {
 
 /* ---- Tokenizers --------------------------------------------------------- */
 
-/* What a tokenizer.json of Hugging Face says: normaliser, pre-tokeniser, BPE model,
- * post-processor, decoder and added tokens.  Immutable: threads may share it. */
+/* What a tokenizer.json of Hugging Face says: normaliser, pre-tokeniser, model (BPE, Unigram,
+ * WordPiece, WordLevel), post-processor, decoder and added tokens; or what the metadata of a
+ * GGUF file says about the same.  Immutable: threads may share it. */
 typedef struct wk_tokenizer wk_tokenizer;
+typedef struct wk_archive   wk_archive;
 
-/* path is a tokenizer.json, or the folder that holds one. */
+/* path is a tokenizer.json, the folder that holds one, or a .gguf file (of a split one the
+ * first). */
 WK_API wk_tokenizer *wk_tokenizer_open(const char *path);
+/* From the keys tokenizer.ggml.*, which docs/files.md lists; the archive may be freed then. */
+WK_API wk_tokenizer *wk_tokenizer_from_archive(const wk_archive *a);
 WK_API wk_tokenizer *wk_tokenizer_parse(const char *name, const char *json, size_t size);
 WK_API void          wk_tokenizer_free(wk_tokenizer *t);
 

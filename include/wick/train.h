@@ -103,6 +103,8 @@ typedef struct {
     wk_optim *(*optim)(const wk_optim_args *args); /* wk_adamw_new_with */
     wk_optim_args optim_args; /* lr 1e-3, decay 0.1 and beta2 0.95, but not of norms and biases */
     wk_schedule   schedule;   /* cosine down to 0.1 after a warm-up of steps / 50 */
+    bool          recompute;  /* layers in the backward pass: a third slower, and of each layer
+                                 only what goes in takes memory until then */
     double        dropout;    /* of what each layer adds to the residual stream; default none */
     double        clip;       /* 1, of the gradient's norm; WK_NONE: no */
     uint64_t      seed;       /* of the order of examples */

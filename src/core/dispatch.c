@@ -254,7 +254,7 @@ static wk_tensor *run_as_f32(const wk_call *c)
     wk_tensor *few[FEW], **in = few;
     wk_scope   scope = wk_mark();
     wk_call    f = *c;
-    if (c->op->flags & WK_OP_IN_PLACE && wk_is_quantized(c->in[0]))
+    if (c->op->flags & WK_OP_IN_PLACE && wk_is_quantized(c->in[0]) && !has_bit(c->op->blocks, 0))
         wk_fail(WK_ERR_DTYPE, "%s: %s is quantized: nothing changes it in place", c->op->name,
                 wk_show(c->in[0], text));
     if (c->count > FEW)

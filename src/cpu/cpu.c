@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* cpu.c - the CPU as a device, and the choice of its instruction set. */
 #include "cpu.h"
+#include "quants.h"
 #include "shared.h"
 
 #include "x86/amx.h"
@@ -25,11 +26,12 @@ static bool has_avx512(void)
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+static bool has_vnni(void) { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 static bool has_avx512bf16(void)
 {
     enum { BF16 = 1 << 5 };
     unsigned a, b, c, d;
-    return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & BF16;
+    return has_vnni() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & BF16;
 }
 static bool has_amx(void) { return has_avx512bf16() && wk_amx_usable(); }
 #endif
@@ -40,9 +42,8 @@ static const struct { /* from the plainest to the best */
 } known[] = {
     { &wk_cpu_base, always },
 #if defined WITH_avx2
-    { &wk_cpu_avx2, has_avx2 },
-    { &wk_cpu_avx512, has_avx512 },
-    { &wk_cpu_avx512bf16, has_avx512bf16 },
+    { &wk_cpu_avx2, has_avx2 },       { &wk_cpu_avx512, has_avx512 },
+    { &wk_cpu_avx512vnni, has_vnni }, { &wk_cpu_avx512bf16, has_avx512bf16 },
     { &wk_cpu_amx, has_amx },
 #endif
 };
@@ -136,7 +137,12 @@ static const wk_kernel *kernel(wk_device *d, int op)
     return k->run ? k : &wk_cpu_shared[op];
 }
 
-static wk_tensor *pack(wk_tensor *weight) { return current->pack ? current->pack(weight) : weight; }
+static wk_tensor *pack(wk_tensor *weight)
+{
+    if (wk_is_quantized(weight))
+        return current->quant ? wk_quants_pack(weight) : weight;
+    return current->pack ? current->pack(weight) : weight;
+}
 
 static const char *detail(const wk_device *d)
 {

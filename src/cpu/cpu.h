@@ -3,7 +3,7 @@
  *
  * The files in isa/ are compiled once for each instruction set, over simd.h, and give
  * one wk_cpu_isa each; the best one that the processor has is chosen when the library
- * starts.  WICK_CPU=base|avx2|avx512|avx512bf16|amx forces one. */
+ * starts.  WICK_CPU=base|avx2|avx512|avx512vnni|avx512bf16|amx forces one. */
 #ifndef WK_CPU_H
 #define WK_CPU_H
 
@@ -24,9 +24,14 @@ typedef struct {
 
     wk_tensor *(*pack)(wk_tensor *weight); /* see wk_pack(); NULL: as it is */
     const wk_few_fn *few;                  /* with 1, 2, 4, 8 rows and such a weight */
+
+    const wk_quant_kernels *quant; /* with quantized weights in panels */
 } wk_cpu_isa;
 
-extern const wk_cpu_isa wk_cpu_base, wk_cpu_avx2, wk_cpu_avx512, wk_cpu_avx512bf16, wk_cpu_amx;
+extern const wk_cpu_isa wk_cpu_base, wk_cpu_avx2, wk_cpu_avx512, wk_cpu_avx512vnni;
+extern const wk_cpu_isa wk_cpu_avx512bf16, wk_cpu_amx;
+
+extern const wk_quant_kernels wk_cpu_quant_kernels_vnni;
 
 /* Panels of bf16: x86/panels_bf16.c. */
 wk_tensor             *wk_panels_pack(wk_tensor *weight);

@@ -66,6 +66,8 @@ typedef struct {
     void (*end)(void);
 } wk_engine;
 
+typedef struct wk_quant_kernels wk_quant_kernels;
+
 /* ---- The driver --------------------------------------------------------- */
 
 /* out = sums + bias + add, or act(sums[0] + bias[0]) * (sums[1] + bias[1]) + add. */
@@ -73,7 +75,7 @@ typedef struct {
     const wk_engine *engine;
     int64_t          m, n, k;
     wk_mat           a, b[2]; /* b: [n, k]; the second one may be without data */
-    bool             panels;  /* b lies as wk_pack() leaves it; b.row is k rounded up */
+    bool             panels;  /* b lies as wk_pack() leaves it; of bf16 b.row is k rounded up */
     wk_act           act;     /* where there are two */
     const float     *bias[2]; /* [n] or NULL */
     wk_mat           add;     /* [m, n], col is 1; may be without data */

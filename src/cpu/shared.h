@@ -10,6 +10,7 @@ extern const wk_kernel wk_cpu_shared[WK_OP_LISTED + 1]; /* what serves where an 
 bool wk_cpu_gather(const wk_call *c);
 bool wk_cpu_scatter(const wk_call *c); /* and scatter_add */
 bool wk_cpu_index_add(const wk_call *c);
+bool wk_cpu_embedding(const wk_call *c); /* quants.c */
 
 /* n indices from element at on, stride apart. */
 static inline void wk_load_indices(int64_t *row, const wk_tensor *x, int64_t at, int64_t n,

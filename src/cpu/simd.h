@@ -30,9 +30,11 @@ typedef float    vf __attribute__((vector_size(VBYTES)));
 typedef int32_t  vi __attribute__((vector_size(VBYTES)));
 typedef uint32_t vu __attribute__((vector_size(VBYTES)));
 typedef uint16_t vh __attribute__((vector_size(VBYTES / 2))); /* halves: f16 or bf16 bits */
+typedef uint8_t  vb __attribute__((vector_size(VF)));         /* bytes */
 typedef float    vf_any __attribute__((vector_size(VBYTES), aligned(4), may_alias));
 typedef uint32_t vu_any __attribute__((vector_size(VBYTES), aligned(4), may_alias));
 typedef uint16_t vh_any __attribute__((vector_size(VBYTES / 2), aligned(2), may_alias));
+typedef uint8_t  vb_any __attribute__((vector_size(VF), aligned(1), may_alias));
 
 /* ---- Loads and stores, of any alignment --------------------------------- */
 
@@ -300,6 +302,100 @@ static inline void vstore_pairs(uint16_t *p, vf a)
 static inline vf   vdot_pairs(vi a, vi b, vf sum) { return (void)a, (void)b, sum; }
 static inline void vstore_pairs(uint16_t *p, vf a) { vstore_bf16(p, a); }
 #endif
+
+/* ---- Bytes, four in a lane ---------------------------------------------- */
+
+static inline vi vload_words(const void *p) { return (vi) * (const vu_any *)p; }
+
+/* One lane for each byte. */
+static inline vu vwiden_bytes(const uint8_t *p)
+{
+#if defined __AVX512F__
+    return (vu)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+#elif defined __AVX2__
+    return (vu)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+#else
+    return __builtin_convertvector(*(const vb_any *)p, vu);
+#endif
+}
+
+/* The bytes of whole numbers from -128 to 127. */
+static inline void vnarrow_bytes(int8_t *p, vi a)
+{
+#if defined __AVX512F__
+    _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8((__m512i)a));
+#else
+    *(vb_any *)p = __builtin_convertvector((vu)a & 255, vb);
+#endif
+}
+
+/* sum + w0 a0 + w1 a1 + w2 a2 + w3 a3 in each lane; w: 0 .. 127, a: -127 .. 127.  With
+ * VBIAS w has up to 255. */
+#if defined __AVX512VNNI__
+enum { VBIAS = 128 };
+#else
+enum { VBIAS = 0 };
+#endif
+static inline vi vdot(vi sum, vi w, vi a)
+{
+#if defined __AVX512VNNI__
+    return (vi)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)a);
+#elif defined __AVX512F__
+    __m512i pairs = _mm512_maddubs_epi16((__m512i)w, (__m512i)a);
+    return sum + (vi)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+#elif defined __AVX2__
+    __m256i pairs = _mm256_maddubs_epi16((__m256i)w, (__m256i)a);
+    return sum + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+#elif defined __ARM_FEATURE_DOTPROD
+    return (vi)vdotq_s32((int32x4_t)sum, (int8x16_t)w, (int8x16_t)a);
+#elif defined __aarch64__
+    int16x8_t low = vmull_s8(vget_low_s8((int8x16_t)w), vget_low_s8((int8x16_t)a));
+    int16x8_t high = vmull_high_s8((int8x16_t)w, (int8x16_t)a);
+    return sum + (vi)vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
+#else
+    for (int i = 0; i < 4; i++)
+        sum += ((vi)((vu)w << (24 - 8 * i)) >> 24) * ((vi)((vu)a << (24 - 8 * i)) >> 24);
+    return sum;
+#endif
+}
+
+/* The same where w is signed, as it is without VBIAS; products of pairs of bytes would not
+ * fit into 16 bits if they were not made signed by a. */
+static inline vi vdot_signed(vi sum, vi w, vi a)
+{
+#if defined __AVX512VNNI__
+    return vdot(sum, w, a);
+#elif defined __AVX512F__
+    __mmask64 minus = _mm512_movepi8_mask((__m512i)w);
+    a = (vi)_mm512_mask_sub_epi8((__m512i)a, minus, _mm512_setzero_si512(), (__m512i)a);
+    return vdot(sum, (vi)_mm512_abs_epi8((__m512i)w), a);
+#elif defined __AVX2__
+    a = (vi)_mm256_sign_epi8((__m256i)a, (__m256i)w);
+    return vdot(sum, (vi)_mm256_abs_epi8((__m256i)w), a);
+#else
+    return vdot(sum, w, a);
+#endif
+}
+
+/* The values of 16 that bytes 0 .. 15 stand for; they are in each 16 bytes of table. */
+static inline vi vvalues(vi table, vi which)
+{
+#if defined __AVX512F__
+    return (vi)_mm512_shuffle_epi8((__m512i)table, (__m512i)which);
+#elif defined __AVX2__
+    return (vi)_mm256_shuffle_epi8((__m256i)table, (__m256i)which);
+#elif defined __aarch64__
+    return (vi)vqtbl1q_u8((uint8x16_t)table, (uint8x16_t)which);
+#else
+    uint8_t t[VBYTES], w[VBYTES];
+    memcpy(t, &table, sizeof t);
+    memcpy(w, &which, sizeof w);
+    for (int i = 0; i < VBYTES; i++)
+        w[i] = t[w[i]];
+    memcpy(&which, w, sizeof w);
+    return which;
+#endif
+}
 
 /* ---- exp ---------------------------------------------------------------- */
 

@@ -116,14 +116,14 @@ static wk_tensor *norm_if(wk_vars at, const char *name, int64_t width, bool want
 
 /* order: as in wk_quantized_load() */
 static wk_layer linear_at(const wk_decoder *d, wk_vars at, const char *name, int64_t in,
-                          int64_t out, bool biased, wk_tensor **order)
+                          int64_t out, bool loose, bool biased, wk_tensor **order)
 {
     wk_vars  here = wk_at(at, "%s", name);
     wk_scope scope = wk_mark();
     wk_layer p = { 0 };
     if (wk_quantized_load(&d->quantization, here, in, out, order))
         p.weight = wk_param(here, "weight", WK_SHAPE(out, in), spread);
-    wk_tensor *packed = d->train ? p.weight : wk_pack(p.weight);
+    wk_tensor *packed = loose ? p.weight : wk_pack(p.weight);
     if (packed != p.weight)
         p.weight = wk_store_replace(at.store, wk_at(here, "weight").path, packed);
     if (biased || wk_has(here, "bias"))
@@ -143,6 +143,7 @@ static bool make_layer(wk_decoder *d, wk_decoder_layer *l, wk_vars at)
         [WK_DOWN] = { c->ffn, w },
     };
     *l = (wk_decoder_layer){
+        .of = d,
         .attn_in = norm_at(at, n->attn_in, w),
         .q_norm = norm_if(at, n->q_norm, c->head_dim, d->fresh && c->row->qk_norm),
         .k_norm = norm_if(at, n->k_norm, c->head_dim, d->fresh && c->row->qk_norm),
@@ -152,8 +153,8 @@ static bool make_layer(wk_decoder *d, wk_decoder_layer *l, wk_vars at)
         bool biased =
             i >= WK_GATE ? c->mlp_bias : c->attention_bias || (i < WK_O && c->row->qkv_bias);
         wk_projection *p = &l->projection[i];
-        p->own = linear_at(d, at, n->projection[i], size[i][0], size[i][1], d->fresh && biased,
-                           &p->order);
+        p->own = linear_at(d, at, n->projection[i], size[i][0], size[i][1], d->train,
+                           d->fresh && biased, &p->order);
     }
     return wk_ok();
 }
@@ -186,10 +187,14 @@ static bool make_weights(wk_decoder *d, wk_vars vars)
     }
     wk_progress_end(&progress);
     d->norm = norm_at(vars, n->norm, c->width);
-    if (c->tied)
-        d->head.weight = d->embed; /* whose rows are read: not packed */
-    else
-        d->head = linear_at(d, vars, n->head, c->width, c->vocab, false, NULL);
+    if (c->tied) {
+        /* whose rows are read, too: only blocks are packed such that this is no trouble */
+        bool     loose = d->train || wk_dtype_block(wk_dtype_of(d->embed)) == 1;
+        wk_layer head = linear_at(d, vars, n->embed, c->width, c->vocab, loose, false, NULL);
+        d->embed = d->head.weight = head.weight;
+    } else {
+        d->head = linear_at(d, vars, n->head, c->width, c->vocab, d->train, false, NULL);
+    }
     wk_dtype stored = wk_dtype_of(d->layer ? d->layer[0].projection[WK_Q].own.weight : NULL);
     d->cache = wk_dtype_block(stored) > 1              ? WK_F16
                : stored == WK_F16 || stored == WK_BF16 ? stored
@@ -234,6 +239,7 @@ typedef struct {
     const wk_segment *segment;   /* NULL: no cache, b texts of t tokens */
     int               segments;
     double            dropout; /* while training: of what is added to the residual stream */
+    bool              recompute;
 } pass;
 
 /* [rows, n * d] -> [b, n, t, d], a view */
@@ -333,6 +339,28 @@ static wk_tensor *block(const pass *p, int i, wk_tensor *x)
     return join(p, h, &w[WK_DOWN], x);
 }
 
+/* A layer that only its operands are kept of: x, cos, sin, and the rate of dropout. */
+static wk_tensor *run_again(wk_tensor *const *in, void *user)
+{
+    const wk_decoder_layer *l = user;
+    int64_t                 t = wk_dim(in[1], 0);
+    pass                    p = { .d = l->of,
+                                  .b = wk_dim(in[0], 0) / t,
+                                  .t = t,
+                                  .cos = in[1],
+                                  .sin = in[2],
+                                  .dropout = wk_item(in[3]) };
+    return block(&p, (int)(l - l->of->layer), in[0]);
+}
+
+static wk_tensor *layer(const pass *p, int i, wk_tensor *x)
+{
+    if (!p->recompute)
+        return block(p, i, x);
+    return wk_checkpoint(.run = run_again, .in = { x, p->cos, p->sin, wk_scalar(p->dropout) },
+                         .user = &p->d->layer[i]);
+}
+
 /* ids [rows] -> what the last layer leaves, [rows, width] */
 static wk_tensor *layers(const pass *p, wk_tensor *ids)
 {
@@ -340,7 +368,7 @@ static wk_tensor *layers(const pass *p, wk_tensor *ids)
     wk_tensor *x = wk_cast(wk_embedding(ids, p->d->embed), WK_F32);
     x = p->dropout > 0 ? wk_dropout(x, p->dropout) : x;
     for (int i = 0; i < p->d->c.layers && wk_ok(); i++)
-        x = wk_yield(scope, block(p, i, x));
+        x = wk_yield(scope, layer(p, i, x));
     return wk_yield(scope, x);
 }
 
@@ -404,7 +432,7 @@ wk_tensor *wk_decoder_step(const wk_decoder *d, const wk_segment *segments, int 
     return wk_yield(scope, x);
 }
 
-wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout)
+wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout, bool recompute)
 {
     if (wk_ok() && wk_rank(ids) != 2)
         wk_fail(WK_ERR_SHAPE, "logits: the ids are not [b, t]");
@@ -412,9 +440,11 @@ wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout
         return NULL;
     wk_scope scope = wk_mark();
     int64_t  half = d->c.rope.dims / 2;
-    pass     p = { .d = d, .b = wk_dim(ids, 0), .t = wk_dim(ids, 1), .dropout = dropout };
-    size_t   numbers = (size_t)(p.t * half);
-    float   *cos = wk_alloc_array(2 * numbers, sizeof *cos);
+    pass     p = {
+            .d = d, .b = wk_dim(ids, 0), .t = wk_dim(ids, 1), .dropout = dropout, .recompute = recompute
+    };
+    size_t numbers = (size_t)(p.t * half);
+    float *cos = wk_alloc_array(2 * numbers, sizeof *cos);
     if (!cos)
         return NULL;
     wk_rope_fill(&d->c.rope, 0, p.t, p.t, cos, cos + numbers);

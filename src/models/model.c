@@ -291,7 +291,7 @@ wk_tensor *wk_model_logits(const wk_model *m, wk_tensor *ids)
 {
     if (wk_ok() && !m)
         wk_fail(WK_ERR_ARGUMENT, "logits: the model is NULL");
-    return wk_ok() ? wk_decoder_logits(m->decoder, ids, 0) : NULL;
+    return wk_ok() ? wk_decoder_logits(m->decoder, ids, 0, false) : NULL;
 }
 
 /* ---- Saving ------------------------------------------------------------- */

@@ -95,12 +95,15 @@ typedef struct {
     double     scale;
 } wk_projection;
 
-typedef struct {
-    wk_tensor    *attn_in, *mlp_in, *q_norm, *k_norm;
-    wk_projection projection[WK_PROJECTIONS];
-} wk_decoder_layer;
+typedef struct wk_decoder wk_decoder;
 
 typedef struct {
+    wk_tensor        *attn_in, *mlp_in, *q_norm, *k_norm;
+    wk_projection     projection[WK_PROJECTIONS];
+    const wk_decoder *of;
+} wk_decoder_layer;
+
+struct wk_decoder {
     wk_decoder_config       c;
     const wk_decoder_names *names;
     wk_quantization         quantization;
@@ -110,7 +113,7 @@ typedef struct {
     wk_dtype                cache; /* what keys and values are kept in */
     bool                    train; /* weights stay as they are laid out */
     bool                    fresh; /* there is no file: weights are made */
-} wk_decoder;
+};
 
 /* Keys and values of one layer: [1, kv_heads, capacity, head_dim] */
 typedef struct {
@@ -136,8 +139,9 @@ void        wk_decoder_free(wk_decoder *d);
 /* Logits behind the last token of each segment [n, vocab], or behind every token with all. */
 wk_tensor *wk_decoder_step(const wk_decoder *d, const wk_segment *segments, int n, bool all);
 
-/* ids [b, t] -> logits [b, t, vocab], without a cache */
-wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout);
+/* ids [b, t] -> logits [b, t, vocab], without a cache.  recompute: of a layer only what goes in
+ * is kept for the gradient, see wk_checkpoint(). */
+wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout, bool recompute);
 
 /* ---- GGUF files (gguf.c) -------------------------------------------------- */
 

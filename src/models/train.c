@@ -217,7 +217,8 @@ static double rate_at(const run *r, int64_t step)
 /* The sum over the targets of a batch of what each costs, and how many there are. */
 static wk_tensor *cost(const run *r, wk_tensor *const batch[2], double dropout)
 {
-    wk_tensor *logits = wk_decoder_logits(wk_model_decoder(r->a.model), batch[0], dropout);
+    wk_tensor *logits =
+        wk_decoder_logits(wk_model_decoder(r->a.model), batch[0], dropout, r->a.recompute);
     return wk_cross_entropy(logits, batch[1], .ignore = true, .ignore_index = -100,
                             .reduction = WK_SUM);
 }

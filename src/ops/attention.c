@@ -259,6 +259,7 @@ const wk_op wk_op_attention = {
     .id = WK_OP_attention,
     .required = 3,
     .strided = WK_ALL_OPERANDS,
+    .blocks = 1 << K | 1 << V,
     .infer = infer,
     .compute = compute,
     .backward = backward,

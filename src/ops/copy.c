@@ -158,6 +158,7 @@ const wk_op wk_op_assign = {
     .required = 2,
     .flags = WK_OP_IN_PLACE,
     .strided = WK_ALL_OPERANDS,
+    .blocks = WK_ALL_OPERANDS,
     .infer = assign_infer,
     .compute = assign_compute,
 };
@@ -172,7 +173,18 @@ const wk_op wk_op_accumulate = {
     .compute = accumulate_compute,
 };
 
-wk_tensor *wk_assign(wk_tensor *dst, wk_tensor *src) { return WK_RUN(assign, WK_IN(dst, src)); }
+wk_tensor *wk_assign(wk_tensor *dst, wk_tensor *src)
+{
+    if (!wk_usable("assign", 1, dst) || !wk_usable("assign", 2, src))
+        return NULL;
+    wk_scope scope = wk_mark();
+    bool     blocks = wk_is_quantized(dst) || wk_is_quantized(src);
+    if (blocks && !wk_same_shape(dst->shape, src->shape)) /* whose rows are not repeated */
+        src = wk_expand_to(src, dst->shape);
+    WK_RUN(assign, WK_IN(dst, src));
+    wk_sweep(scope);
+    return wk_ok() ? dst : NULL;
+}
 
 wk_tensor *wk_accumulate(wk_tensor *dst, wk_tensor *src)
 {

@@ -5,10 +5,11 @@
  * Short words are an array that is searched for the best pair; long ones, up to a
  * whole document, a linked list with a heap of pairs.  Of equal pairs the leftmost
  * comes first.  Where the model works on bytes, words arrive as bytes and a table of
- * 256 ids starts them. */
+ * 256 ids starts them.
+ *
+ * Of SentencePiece there is no list of merges: two pieces are joined where the vocabulary
+ * has what they make, the best score first. */
 #include "text.h"
-
-#include <stdio.h>
 
 enum { SHORT = 48 };
 
@@ -25,8 +26,35 @@ static wk_merge *find(const wk_model *m, uint64_t pair)
             return &m->merge[i];
 }
 
-static uint32_t rank_of(const wk_model *m, int32_t left, int32_t right, int32_t *id)
+uint32_t wk_bpe_rank(float score)
 {
+    uint32_t bits;
+    score += 0.0f; /* -0 becomes 0 */
+    memcpy(&bits, &score, sizeof bits);
+    return bits >> 31 ? bits : INT32_MAX - bits;
+}
+
+static uint32_t rank_of_joined(wk_encoder *e, int32_t left, int32_t right, int32_t *id)
+{
+    const wk_model *m = &e->t->model;
+    const wk_vocab *v = &e->t->vocab;
+    wk_str          l = wk_vocab_piece(v, left), r = wk_vocab_piece(v, right);
+    *id = -1;
+    if (m->rank[left] == NONE || m->rank[right] == NONE || l.size > v->longest - r.size)
+        return NONE;
+    wk_buf_clear(&e->word);
+    wk_buf_str(&e->word, l);
+    wk_buf_str(&e->word, r);
+    if (wk_ok())
+        *id = wk_vocab_find(v, wk_buf_view(&e->word));
+    return *id < 0 ? NONE : m->rank[*id];
+}
+
+static uint32_t rank_of(wk_encoder *e, int32_t left, int32_t right, int32_t *id)
+{
+    const wk_model *m = &e->t->model;
+    if (m->rank)
+        return rank_of_joined(e, left, right, id);
     const wk_merge *found = find(m, (uint64_t)left << 32 | (uint32_t)right);
     *id = found->id;
     return found->rank;
@@ -53,40 +81,43 @@ static bool make_room(wk_model *m, size_t count)
     return true;
 }
 
-static int32_t must_find(wk_tokenizer *t, wk_json *j, wk_str piece)
+static int32_t must_find(wk_tokenizer *t, wk_str piece)
 {
     int32_t id = wk_vocab_find(&t->vocab, piece);
     if (id < 0)
-        wk_json_fail(j, "model BPE: \"%.*s\" of a merge is not in the vocabulary",
-                     (int)wk_min_i64((int64_t)piece.size, 60), piece.at);
+        wk_fail(WK_ERR_FORMAT, "\"%.*s\" of a merge is not in the vocabulary",
+                (int)wk_min_i64((int64_t)piece.size, 60), piece.at);
     return id;
 }
 
-/* joined: left and right, one behind the other.  The later of equal merges counts. */
-static void add_merge(wk_tokenizer *t, wk_json *j, wk_buf *joined, size_t left_size)
+/* The later of equal merges counts. */
+bool wk_bpe_add_merge(wk_tokenizer *t, wk_buf *joined, size_t left_size)
 {
     wk_model *m = &t->model;
     size_t    prefix = m->prefix.size, right_size = joined->size - left_size;
     if (!wk_ok())
-        return;
-    int32_t left = must_find(t, j, (wk_str){ joined->data, left_size });
-    int32_t right = must_find(t, j, (wk_str){ joined->data + left_size, right_size });
+        return false;
+    int32_t left = must_find(t, (wk_str){ joined->data, left_size });
+    int32_t right = must_find(t, (wk_str){ joined->data + left_size, right_size });
     if (right_size < prefix)
-        wk_json_fail(j, "model BPE: the right side of a merge is shorter than the prefix");
+        wk_fail(WK_ERR_FORMAT, "the right side of a merge is shorter than the prefix");
     if (!wk_ok())
-        return;
+        return false;
     memmove(joined->data + left_size, joined->data + left_size + prefix, right_size - prefix);
     wk_str  whole = { joined->data, joined->size - prefix };
     int32_t id = m->last_merged + 1; /* where trainers put it */
     if (!wk_str_eq(wk_vocab_piece(&t->vocab, id), whole))
-        id = must_find(t, j, whole);
+        id = must_find(t, whole);
     m->last_merged = id;
     if (!wk_ok() || !make_room(m, m->merges + 1))
-        return;
+        return false;
     uint64_t pair = (uint64_t)left << 32 | (uint32_t)right;
     *find(m, pair) = (wk_merge){ pair, (uint32_t)m->merges, id };
     m->merges++;
+    return true;
 }
+
+bool wk_bpe_merge_room(wk_tokenizer *t, size_t count) { return make_room(&t->model, count); }
 
 bool wk_bpe_read_merges(wk_tokenizer *t, wk_json *j)
 {
@@ -116,7 +147,8 @@ bool wk_bpe_read_merges(wk_tokenizer *t, wk_json *j)
             if (n != 2)
                 wk_json_fail(j, "model BPE: a merge must be two pieces");
         }
-        add_merge(t, j, &joined, left_size);
+        if (wk_ok() && !wk_bpe_add_merge(t, &joined, left_size))
+            wk_context("%s: model BPE", t->name);
     }
     wk_buf_free(&joined);
     return wk_ok();
@@ -132,6 +164,9 @@ static bool can_cut(const wk_tokenizer *t)
     const wk_model     *m = &t->model;
     if (m->prefix.at || m->suffix.at || m->ignore_merges || wk_vocab_find(&t->vocab, mark) < 0)
         return false;
+    for (size_t i = 0; m->rank && i < t->vocab.size; i++)
+        if (m->rank[i] != NONE && !wk_piece_can_cut(wk_vocab_piece(&t->vocab, (int32_t)i)))
+            return false;
     for (size_t i = 0; i < m->slots; i++)
         if (m->merge[i].pair != FREE) {
             wk_str left = wk_vocab_piece(&t->vocab, (int32_t)(m->merge[i].pair >> 32));
@@ -146,16 +181,15 @@ static bool can_cut(const wk_tokenizer *t)
 static bool prepare(wk_tokenizer *t)
 {
     wk_model *m = &t->model;
-    if (!m->has_merges) {
+    if (!m->has_merges && !m->rank) {
         wk_fail(WK_ERR_FORMAT, "%s: model BPE: \"merges\" is missing", t->name);
         return false;
     }
     bool all = true;
+    wk_model_find_bytes(t);
     for (int i = 0; i < 256; i++) {
-        char s[8];
-        int  n = snprintf(s, sizeof s, "<0x%02X>", (unsigned)i);
-        m->fallback_id[i] = wk_vocab_find(&t->vocab, (wk_str){ s, (size_t)n });
-        n = wk_utf8_put(s, wk_byte_to_char((uint8_t)i));
+        char s[4];
+        int  n = wk_utf8_put(s, wk_byte_to_char((uint8_t)i));
         m->byte_id[i] = wk_vocab_find(&t->vocab, (wk_str){ s, (size_t)n });
         all &= m->byte_id[i] >= 0;
     }
@@ -169,12 +203,12 @@ static bool prepare(wk_tokenizer *t)
 /* ---- Joining ------------------------------------------------------------ */
 
 /* In place; returns how many symbols are left. */
-static size_t join_short(const wk_model *m, int32_t *symbol, size_t n)
+static size_t join_short(wk_encoder *e, int32_t *symbol, size_t n)
 {
     uint32_t rank[SHORT];
     int32_t  id[SHORT];
     for (size_t i = 0; i + 1 < n; i++)
-        rank[i] = rank_of(m, symbol[i], symbol[i + 1], &id[i]);
+        rank[i] = rank_of(e, symbol[i], symbol[i + 1], &id[i]);
     while (n > 1) {
         size_t best = 0;
         for (size_t i = 1; i + 1 < n; i++)
@@ -189,9 +223,9 @@ static size_t join_short(const wk_model *m, int32_t *symbol, size_t n)
             id[i - 1] = id[i];
         }
         if (best + 1 < n)
-            rank[best] = rank_of(m, symbol[best], symbol[best + 1], &id[best]);
+            rank[best] = rank_of(e, symbol[best], symbol[best + 1], &id[best]);
         if (best)
-            rank[best - 1] = rank_of(m, symbol[best - 1], symbol[best], &id[best - 1]);
+            rank[best - 1] = rank_of(e, symbol[best - 1], symbol[best], &id[best - 1]);
     }
     return n;
 }
@@ -223,17 +257,19 @@ static uint64_t heap_pop(wk_bpe_work *w)
 }
 
 /* Look at the pair that begins at symbol i. */
-static bool new_pair(const wk_model *m, wk_bpe_work *w, uint32_t i)
+static bool new_pair(wk_encoder *e, uint32_t i)
 {
+    wk_bpe_work *w = &e->bpe;
     w->rank[i] =
-        w->next[i] == NONE ? NONE : rank_of(m, w->symbol[i], w->symbol[w->next[i]], &w->pair_id[i]);
+        w->next[i] == NONE ? NONE : rank_of(e, w->symbol[i], w->symbol[w->next[i]], &w->pair_id[i]);
     return w->rank[i] == NONE || heap_push(w, (uint64_t)w->rank[i] << 32 | i);
 }
 
 /* An entry of the heap counts as long as the pair at its place has its rank. */
-static bool join_long(const wk_model *m, wk_bpe_work *w, size_t *count)
+static bool join_long(wk_encoder *e, size_t *count)
 {
-    size_t n = *count;
+    wk_bpe_work *w = &e->bpe;
+    size_t       n = *count;
     if (!wk_reserve(&w->pair_id, &w->pair_room, n, sizeof *w->pair_id) ||
         !wk_reserve(&w->rank, &w->rank_room, n, sizeof *w->rank) ||
         !wk_reserve(&w->previous, &w->previous_room, n, sizeof *w->previous) ||
@@ -245,7 +281,7 @@ static bool join_long(const wk_model *m, wk_bpe_work *w, size_t *count)
         w->next[i] = i + 1 < n ? i + 1 : NONE;
     }
     for (uint32_t i = 0; i < n; i++)
-        if (!new_pair(m, w, i))
+        if (!new_pair(e, i))
             return false;
     while (w->heaped) {
         uint64_t top = heap_pop(w);
@@ -257,7 +293,7 @@ static bool join_long(const wk_model *m, wk_bpe_work *w, size_t *count)
         w->next[i] = w->next[gone];
         if (w->next[i] != NONE)
             w->previous[w->next[i]] = i;
-        if ((w->previous[i] != NONE && !new_pair(m, w, w->previous[i])) || !new_pair(m, w, i))
+        if ((w->previous[i] != NONE && !new_pair(e, w->previous[i])) || !new_pair(e, i))
             return false;
     }
     *count = 0;
@@ -348,10 +384,10 @@ static bool encode(wk_encoder *e, wk_str word)
     else if (wk_reserve(&w->symbol, &w->symbol_room, n, sizeof *w->symbol))
         for (size_t i = 0; i < n; i++)
             w->symbol[i] = m->byte_id[(uint8_t)word.at[i]];
-    if (!wk_ok() || (n > SHORT && !join_long(m, w, &n)))
+    if (!wk_ok() || (n > SHORT && !join_long(e, &n)))
         return false;
     if (n && n <= SHORT)
-        n = join_short(m, w->symbol, n);
+        n = join_short(e, w->symbol, n);
     if (!wk_reserve(&e->out->id, &e->out->room, e->out->count + n, sizeof *e->out->id))
         return false;
     if (n)

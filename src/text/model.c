@@ -8,7 +8,8 @@
 
 enum { LEAST_IDS = 65536 }; /* that a file may use, however small: ids cost memory */
 
-static const wk_model_kind *const kinds[] = { &wk_bpe, &wk_word_piece, &wk_word_level };
+static const wk_model_kind *const kinds[] = { &wk_bpe, &wk_word_piece, &wk_word_level,
+                                              &wk_unigram };
 
 /* ---- Reading ------------------------------------------------------------ */
 
@@ -16,7 +17,7 @@ static void read_vocab(wk_tokenizer *t, wk_json *j)
 {
     wk_str key;
     if (wk_json_peek(j) == WK_JSON_ARRAY) {
-        wk_json_fail(j, "model Unigram is not supported");
+        wk_unigram_read_vocab(t, j);
         return;
     }
     for (wk_json_object(j); wk_json_key(j, &key);) {
@@ -77,6 +78,9 @@ static void read_key(wk_tokenizer *t, wk_json *j, wk_str key, wk_json *merges)
         m->byte_fallback = !wk_json_null(j) && wk_json_bool(j);
     } else if (wk_str_is(key, "ignore_merges")) {
         m->ignore_merges = !wk_json_null(j) && wk_json_bool(j);
+    } else if (wk_str_is(key, "unk_id")) {
+        m->unk_id =
+            wk_json_null(j) ? -1 : (int32_t)wk_max_i64(-1, wk_min_i64(wk_json_int(j), INT32_MAX));
     } else if (wk_str_is(key, "max_input_chars_per_word")) {
         m->max_chars = wk_json_int(j);
     } else if (wk_str_is(key, "dropout")) {
@@ -96,15 +100,36 @@ bool wk_model_read(wk_tokenizer *t, wk_json *j)
     if (t->vocab.size || m->kind)
         wk_json_fail(j, "a second \"model\"");
     m->max_chars = -1;
+    m->unk_id = -1;
     for (wk_json_object(j); wk_json_key(j, &key);)
         read_key(t, j, key, &merges);
     if (wk_ok() && !m->kind) /* old files do not say */
-        m->kind = m->has_merges ? &wk_bpe : m->has_prefix ? &wk_word_piece : &wk_word_level;
+        m->kind = m->has_merges   ? &wk_bpe
+                  : m->has_prefix ? &wk_word_piece
+                  : m->score      ? &wk_unigram
+                                  : &wk_word_level;
     if (wk_ok() && m->has_merges && !m->merges) {
         wk_bpe_read_merges(t, &merges);
         wk_buf_free(&merges.text);
     }
     return wk_ok();
+}
+
+void wk_text_model_free(wk_model *m)
+{
+    wk_free(m->merge);
+    wk_free(m->rank);
+    wk_free(m->score);
+    wk_free(m->reach);
+}
+
+void wk_model_find_bytes(wk_tokenizer *t)
+{
+    for (int i = 0; i < 256; i++) {
+        char s[8];
+        int  n = snprintf(s, sizeof s, "<0x%02X>", (unsigned)i);
+        t->model.fallback_id[i] = wk_vocab_find(&t->vocab, (wk_str){ s, (size_t)n });
+    }
 }
 
 /* ---- Encoding ----------------------------------------------------------- */
@@ -142,6 +167,11 @@ static const char *next_cut(const char *p, const char *end)
             return p;
     }
     return end;
+}
+
+bool wk_piece_can_cut(wk_str piece)
+{
+    return !piece.size || next_cut(piece.at, piece.at + piece.size) == piece.at + piece.size;
 }
 
 bool wk_model_encode(wk_encoder *e, wk_str word)

@@ -194,6 +194,8 @@ static const wk_step_kind kinds[] = {
     { "NFKC", "", .normalize = nfkc },
     { "NFKD", "", .normalize = nfkd },
     { "Nmt", "", .normalize = nmt_clean },
+    { "Precompiled", "precompiled_charsmap!", wk_charsmap_prepare,
+      .normalize = wk_charsmap_normalize },
     { "Prepend", "prepend!", .normalize = prepend },
     { "Replace", "pattern! content!", wk_step_pattern, .normalize = wk_text_replace },
     { "Strip", "strip_left! strip_right!", .normalize = strip },

@@ -24,7 +24,7 @@ static bool add(int32_t **id, size_t *count, size_t *room, int64_t x)
     return true;
 }
 
-static bool add_id(wk_post *p, int64_t id) { return add(&p->id, &p->count, &p->room, id); }
+bool wk_post_add(wk_post *p, int64_t id) { return add(&p->id, &p->count, &p->room, id); }
 
 static int64_t read_id(wk_json *j)
 {
@@ -86,10 +86,10 @@ static void resolve(const template *x, wk_post *post, wk_json *j)
     for (size_t i = 0; i < x->names && wk_ok(); i++) {
         int64_t at;
         if (!x->name[i].at)
-            add_id(post, WK_SEQUENCE);
+            wk_post_add(post, WK_SEQUENCE);
         else if (wk_map_get(&x->ids, x->name[i], &at))
             for (int32_t n = 0; n < x->id[at]; n++)
-                add_id(post, x->id[at + 1 + n]);
+                wk_post_add(post, x->id[at + 1 + n]);
         else
             wk_json_fail(j, "post_processor TemplateProcessing: no ids for \"%.60s\"",
                          x->name[i].at);
@@ -142,9 +142,9 @@ static void read_pair(wk_tokenizer *t, wk_json *j)
     }
     if (wk_ok() && (id[0] < 0 || id[1] < 0))
         wk_json_fail(j, "post_processor: \"cls\" or \"sep\" is missing");
-    add_id(&t->post, id[0]);
-    add_id(&t->post, WK_SEQUENCE);
-    add_id(&t->post, id[1]);
+    wk_post_add(&t->post, id[0]);
+    wk_post_add(&t->post, WK_SEQUENCE);
+    wk_post_add(&t->post, id[1]);
 }
 
 static void read_any(wk_tokenizer *t, wk_json *j, int nesting);

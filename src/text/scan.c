@@ -28,16 +28,12 @@ struct wk_scan {
     bool         spaces;              /* so is white space up to the blank before a word */
     bool         covers;              /* every character is in a match */
     const uint32_t (*range)[2];       /* nothing but runs of these; ends with { 0, 0 } */
+    bool exact;                       /* nothing but so many digits */
+    bool (*is)(uint32_t c);           /* nothing but runs of these */
     uint16_t run;                     /* nothing but runs of these classes, of digits at most */
 };
 
-#define LEAD       "[^\\r\\n\\p{L}\\p{N}]?"
-#define CONTRACTED "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define UPPER      "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
-#define LOWER      "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-#define SPACES     "\\s+(?!\\S)|\\s+"
-#define LINES      "|\\s*[\\r\\n]+|" SPACES
-#define MANY       UINT16_MAX
+#define MANY UINT16_MAX
 
 enum { /* classes that the patterns name by what they are not */
        NO_WORD = WK_ANY & ~(WK_SPACES | WK_LETTERS | WK_NUMBER),
@@ -50,9 +46,11 @@ static const uint32_t cjk[][2] = {
     { 0x4E00, 0x9FA5 }, { 0x3040, 0x309F }, { 0x30A0, 0x30FF }, { 0, 0 }
 };
 
+static const uint32_t ascii_digits[][2] = { { '0', '9' }, { 0, 0 } };
+
 static const wk_scan rules[] = {
     /* GPT-2, and ByteLevel's own */
-    { .pattern = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|" SPACES,
+    { .pattern = WK_RE_GPT2,
       .contractions = EXACT,
       .lead = WK_BLANK,
       .letters = WK_LETTERS,
@@ -63,7 +61,7 @@ static const wk_scan rules[] = {
       .spaces = true,
       .covers = true },
     /* Llama 3, GLM 4 */
-    { .pattern = CONTRACTED "|" LEAD "\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" LINES,
+    { .pattern = WK_RE_LLAMA3,
       .contractions = FOLDED,
       .lead = MODERN_LEAD,
       .letters = WK_LETTERS,
@@ -74,7 +72,7 @@ static const wk_scan rules[] = {
       .spaces = true,
       .covers = true },
     /* Qwen 2, Qwen 3 */
-    { .pattern = CONTRACTED "|" LEAD "\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" LINES,
+    { .pattern = WK_RE_QWEN2,
       .contractions = FOLDED,
       .lead = MODERN_LEAD,
       .letters = WK_LETTERS,
@@ -85,8 +83,7 @@ static const wk_scan rules[] = {
       .spaces = true,
       .covers = true },
     /* Qwen 3.5 */
-    { .pattern =
-          CONTRACTED "|" LEAD "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" LINES,
+    { .pattern = WK_RE_QWEN35,
       .contractions = FOLDED,
       .lead = MODERN_LEAD,
       .letters = WK_LETTERS | WK_MARK,
@@ -97,8 +94,7 @@ static const wk_scan rules[] = {
       .spaces = true,
       .covers = true },
     /* o200k: GPT-4o, gpt-oss, Llama 4 */
-    { .pattern = LEAD UPPER "*" LOWER "+" CONTRACTED "?|" LEAD UPPER "+" LOWER "*" CONTRACTED
-                            "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" LINES,
+    { .pattern = WK_RE_O200K,
       .contractions = SUFFIX,
       .lead = MODERN_LEAD,
       .letters = WK_LETTERS | WK_MARK,
@@ -110,8 +106,7 @@ static const wk_scan rules[] = {
       .spaces = true,
       .covers = true },
     /* Tekken: Mistral Nemo and later */
-    { .pattern = LEAD UPPER "*" LOWER "+|" LEAD UPPER "+" LOWER
-                            "*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" LINES,
+    { .pattern = WK_RE_TEKKEN,
       .lead = MODERN_LEAD,
       .letters = WK_LETTERS | WK_MARK,
       .cased = true,
@@ -122,8 +117,7 @@ static const wk_scan rules[] = {
       .spaces = true,
       .covers = true },
     /* DeepSeek V3: the last of three */
-    { .pattern = "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]"
-                 "?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*" LINES,
+    { .pattern = WK_RE_DEEPSEEK3,
       .ascii_words = true,
       .lead = SYMBOL_LEAD,
       .letters = WK_LETTERS | WK_MARK,
@@ -131,7 +125,10 @@ static const wk_scan rules[] = {
       .tail = "\r\n",
       .lines = true,
       .spaces = true },
-    { .pattern = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+", .range = cjk },
+    { .pattern = WK_RE_CJK, .range = cjk, .digits = MANY },
+    { .pattern = WK_RE_THREE_DIGITS, .range = ascii_digits, .digits = 3, .exact = true },
+    { .pattern = WK_RE_PUNCT_RUN, .is = wk_is_punct },
+    { .pattern = WK_RE_ONE_LINE, .lines = true, .covers = true },
     { .pattern = "\\p{N}{1,3}", .run = WK_NUMBER, .digits = 3 },
     { .pattern = "\\p{N}", .run = WK_NUMBER, .digits = 1 },
     { .pattern = "\\p{N}+", .run = WK_NUMBER, .digits = MANY },
@@ -183,9 +180,12 @@ static const char *skip_some(const wk_scan *s, const char *p, const char *end, u
     return p;
 }
 
-static const char *skip_ranges(const char *p, const char *end, const uint32_t (*range)[2])
+static const char *skip_ranges(const wk_scan *s, const char *p, const char *end)
 {
-    for (const char *q = p; p < end; p = q) {
+    const uint32_t(*range)[2] = s->range;
+    const char *start = p, *q = p;
+    unsigned    n = 0;
+    for (; p < end && (s->digits == MANY || n < s->digits); p = q, n++) {
         uint32_t c = wk_utf8_next(&q, end, NULL);
         size_t   i = 0;
         while (range[i][1] && !(c >= range[i][0] && c <= range[i][1]))
@@ -193,7 +193,23 @@ static const char *skip_ranges(const char *p, const char *end, const uint32_t (*
         if (!range[i][1])
             break;
     }
+    return s->exact && n < s->digits ? start : p;
+}
+
+static const char *skip_chars(const wk_scan *s, const char *p, const char *end)
+{
+    for (const char *q = p; p < end && s->is(wk_utf8_next(&q, end, NULL));)
+        p = q;
     return p;
+}
+
+/* A line, or line ends. */
+static const char *skip_line(const char *p, const char *end)
+{
+    const char *q = p + 1;
+    while (q < end && (*q == '\n') == (*p == '\n'))
+        q++;
+    return q;
 }
 
 /* ---- Words -------------------------------------------------------------- */
@@ -276,7 +292,11 @@ size_t wk_scan_match(const wk_scan *s, const char *at, const char *end)
 {
     const char *p = at, *q;
     if (s->range)
-        return (size_t)(skip_ranges(at, end, s->range) - at);
+        return (size_t)(skip_ranges(s, at, end) - at);
+    if (s->is)
+        return (size_t)(skip_chars(s, at, end) - at);
+    if (s->lines && !s->letters)
+        return (size_t)(skip_line(at, end) - at);
     if (s->run)
         return (size_t)(skip_some(s, at, end, s->run) - at);
 

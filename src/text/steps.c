@@ -10,7 +10,7 @@
 
 enum { MAX_NESTING = 16, MAX_STEPS = 64 };
 
-typedef enum { FLAG, INTEGER, STRING, PATTERN, BEHAVIOR, SCHEME } option_type;
+typedef enum { FLAG, INTEGER, STRING, PATTERN, BEHAVIOR, SCHEME, BASE64 } option_type;
 
 static const struct {
     const char *name;
@@ -29,6 +29,7 @@ static const struct {
     { "length", INTEGER, offsetof(wk_step, length) },
     { "lowercase", FLAG, offsetof(wk_step, lowercase) },
     { "pattern", PATTERN, offsetof(wk_step, pattern) },
+    { "precompiled_charsmap", BASE64, offsetof(wk_step, content) },
     { "prefix", STRING, offsetof(wk_step, prefix) },
     { "prepend", STRING, offsetof(wk_step, content) },
     { "prepend_scheme", SCHEME, offsetof(wk_step, scheme) },
@@ -108,6 +109,28 @@ static void read_pattern(reader *r, wk_step *s)
     }
 }
 
+/* Bytes, as text. */
+static wk_str read_base64(reader *r, const wk_step *s)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    wk_str            text = wk_json_string(r->j);
+    wk_buf            out = { 0 };
+    uint32_t          bits = 0;
+    while (text.size && text.at[text.size - 1] == '=')
+        text.size--;
+    for (size_t i = 0; i < text.size && wk_ok(); i++) {
+        const char *digit = text.at[i] ? strchr(digits, text.at[i]) : NULL;
+        if (!digit)
+            wk_json_fail(r->j, "%s %s: not base64", s->role, s->kind->name);
+        bits = bits << 6 | (digit ? (uint32_t)(digit - digits) : 0);
+        if (i % 4)
+            wk_buf_char(&out, (char)(bits >> (6 - 2 * (i % 4))));
+    }
+    wk_str kept = wk_text_keep(r->t, wk_buf_view(&out));
+    wk_buf_free(&out);
+    return kept;
+}
+
 static void read_option(reader *r, wk_step *s, size_t option)
 {
     static const char *const behaviors[] = { "Removed", "Isolated", "MergedWithPrevious",
@@ -129,6 +152,9 @@ static void read_option(reader *r, wk_step *s, size_t option)
         break;
     case BEHAVIOR:
         s->behavior = (wk_behavior)one_of(r, s, behaviors, (int)WK_COUNT(behaviors));
+        break;
+    case BASE64:
+        *(wk_str *)to = read_base64(r, s);
         break;
     case SCHEME:
         s->scheme = (wk_prepend_scheme)one_of(r, s, schemes, (int)WK_COUNT(schemes));
@@ -201,6 +227,24 @@ static void read_one(reader *r, const wk_step_kind *kind)
     }
     if (wk_ok() && kind->prepare)
         kind->prepare(s);
+}
+
+bool wk_steps_add(wk_steps *steps, const wk_step_table *table, const char *file, const char *type,
+                  const wk_step *step)
+{
+    size_t i = 0;
+    while (type && strcmp(table->kind[i].name, type))
+        i++;
+    if (!wk_ok() || !wk_reserve(&steps->at, &steps->room, steps->count + 1, sizeof *steps->at))
+        return false;
+    wk_step *s = &steps->at[steps->count++];
+    *s = *step;
+    if (type)
+        s->kind = &table->kind[i];
+    s->file = file;
+    s->role = table->role;
+    s->given = UINT64_MAX;
+    return !s->kind->prepare || s->kind->prepare(s);
 }
 
 static void read_any(reader *r, int nesting);

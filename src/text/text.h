@@ -75,6 +75,38 @@ void wk_text_work_free(wk_text_work *w);
 /* Rewrite a pattern of Oniguruma, as tokenizer.json has them, for PCRE2. */
 bool wk_regex_translate(wk_str pattern, wk_buf *out);
 
+/* Patterns of byte-level models, as tokenizer.json has them: parts ... */
+#define WK_RE_LEAD       "[^\\r\\n\\p{L}\\p{N}]?"
+#define WK_RE_CONTRACTED "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define WK_RE_UPPER      "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define WK_RE_LOWER      "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define WK_RE_SPACES     "\\s+(?!\\S)|\\s+"
+#define WK_RE_LINES      "|\\s*[\\r\\n]+|" WK_RE_SPACES
+#define WK_RE_ASCII_WORD "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|"
+#define WK_RE_CASED(end)                                                                           \
+    WK_RE_LEAD WK_RE_UPPER "*" WK_RE_LOWER "+" end "|" WK_RE_LEAD WK_RE_UPPER "+" WK_RE_LOWER      \
+                           "*" end
+
+/* ... and wholes. */
+#define WK_RE_GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|" WK_RE_SPACES
+#define WK_RE_UNCONTRACTED(digits)                                                                 \
+    WK_RE_LEAD "\\p{L}+|\\p{N}" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" WK_RE_LINES
+#define WK_RE_LLAMA3 WK_RE_CONTRACTED "|" WK_RE_UNCONTRACTED("{1,3}")
+#define WK_RE_QWEN2  WK_RE_CONTRACTED "|" WK_RE_UNCONTRACTED("")
+#define WK_RE_QWEN35                                                                               \
+    WK_RE_CONTRACTED "|" WK_RE_LEAD                                                                \
+                     "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" WK_RE_LINES
+#define WK_RE_O200K                                                                                \
+    WK_RE_CASED(WK_RE_CONTRACTED "?") "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" WK_RE_LINES
+#define WK_RE_TEKKEN WK_RE_CASED("") "|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" WK_RE_LINES
+#define WK_RE_DEEPSEEK3                                                                            \
+    WK_RE_ASCII_WORD                                                                               \
+    "[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*" WK_RE_LINES
+#define WK_RE_PUNCT_RUN    "[\\p{P}\\$\\+<=>\\^~\\|`]+" /* ASCII symbols, too */
+#define WK_RE_THREE_DIGITS "[0-9][0-9][0-9]"
+#define WK_RE_ONE_LINE     "[^\\n]+|[\\n]+"
+#define WK_RE_CJK          "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
+
 /* Hand-written splitters, for the patterns that all models use. */
 typedef struct wk_scan wk_scan;
 const wk_scan         *wk_scan_find(wk_str pattern); /* NULL: not one of them */
@@ -125,7 +157,8 @@ struct wk_step {
 
     wk_str         pattern, content, prefix; /* prepend, replacement, delimiter, suffix: content */
     bool           pattern_is_regex;
-    wk_regex      *regex; /* one of these, if there is a pattern */
+    bool           longest; /* of a charsmap: the longest key counts, as in SentencePiece */
+    wk_regex      *regex;   /* one of these, if there is a pattern */
     const wk_scan *scan;
     wk_next_fn     next;
     bool (*is)(uint32_t c); /* for what cuts at single characters */
@@ -155,6 +188,10 @@ extern const wk_step_table wk_normalizers, wk_pre_tokenizers, wk_detokenizers;
 bool wk_peek_type(const wk_json *j, char type[64]);
 bool wk_steps_read(wk_steps *steps, const wk_step_table *table, wk_tokenizer *t, wk_json *j);
 void wk_steps_free(wk_steps *steps);
+/* Append a step of a type with the options of step, all of which count as given.  Where type
+ * is NULL the step has its kind. */
+bool wk_steps_add(wk_steps *steps, const wk_step_table *table, const char *file, const char *type,
+                  const wk_step *step);
 void wk_step_fail(const wk_step *s, wk_status status, const char *format, ...) WK_PRINTF(3, 4);
 bool wk_step_given(const wk_step *s, const char *option);
 bool wk_step_pattern(wk_step *s); /* compile pattern, choose next */
@@ -176,6 +213,11 @@ bool wk_search_next(const wk_step *s, wk_text_work *w, wk_str text, wk_search *a
 
 /* Append text with the content of the step for each match; false: there is none. */
 bool wk_text_replace(const wk_step *s, wk_text_work *w, wk_str text, wk_buf *out);
+
+/* SentencePiece's normalisation (charsmap.c). */
+bool wk_charsmap_prepare(wk_step *s);
+bool wk_charsmap_normalize(const wk_step *s, wk_text_work *w, wk_str text, wk_buf *out);
+extern const wk_step_kind wk_merge_blanks; /* tokenizer.json has no such type */
 
 /* Byte-level: a byte as a printable character, and back (-1: not one of them). */
 uint32_t wk_byte_to_char(uint8_t byte);
@@ -211,7 +253,7 @@ typedef struct {
     bool (*encode)(wk_encoder *e, wk_str word);
 } wk_model_kind;
 
-extern const wk_model_kind wk_bpe, wk_word_piece, wk_word_level;
+extern const wk_model_kind wk_bpe, wk_word_piece, wk_word_level, wk_unigram;
 
 typedef struct {
     uint64_t pair; /* left << 32 | right, all ones: free */
@@ -228,16 +270,31 @@ typedef struct {
 
     wk_merge *merge; /* a hash table */
     size_t    merges, slots;
+    uint32_t *rank;  /* by id, instead of merges: of joining two pieces to this one */
+    double   *score; /* by id: of Unigram; NAN for what is not looked for in texts */
+    size_t    scores;
+    double    unk_score;        /* of a character that is in no piece */
+    uint16_t *reach;            /* the bytes of the longest piece, by what it begins with */
     int32_t   last_merged;      /* the id that the last merge made */
     int32_t   byte_id[256];     /* of the character that stands for a byte */
     int32_t   fallback_id[256]; /* of "<0x41>" */
     bool      raw;              /* words come as bytes, not yet as byte-level characters */
-    bool      cut;              /* no merge reaches over the start of a run of U+2581 */
+    bool      cut;              /* no piece reaches over the start of a run of U+2581 */
 } wk_model;
 
 bool wk_model_read(wk_tokenizer *t, wk_json *j);
-bool wk_bpe_read_merges(wk_tokenizer *t, wk_json *j);
 bool wk_model_encode(wk_encoder *e, wk_str word);
+void wk_text_model_free(wk_model *m);
+void wk_model_find_bytes(wk_tokenizer *t); /* fills fallback_id */
+bool wk_piece_can_cut(wk_str piece);       /* no U+2581 in it has another character before it */
+
+bool     wk_bpe_read_merges(wk_tokenizer *t, wk_json *j);
+/* joined: the two pieces, one behind the other. */
+bool     wk_bpe_add_merge(wk_tokenizer *t, wk_buf *joined, size_t left_size);
+bool     wk_bpe_merge_room(wk_tokenizer *t, size_t count);
+/* The rank of a piece with this score: of two pieces the better one has the lower rank. */
+uint32_t wk_bpe_rank(float score);
+bool     wk_unigram_read_vocab(wk_tokenizer *t, wk_json *j); /* [[piece, score], ...] */
 
 /* Words seen before and their ids. */
 typedef struct wk_word_cache wk_word_cache;
@@ -295,14 +352,17 @@ typedef struct {
 } wk_post;
 
 bool wk_post_read(wk_tokenizer *t, wk_json *j);
+bool wk_post_add(wk_post *p, int64_t id);
 
 /* ---- The tokenizer (tokenizer.c) ---------------------------------------- */
 
-typedef struct {
+typedef struct { /* of BPE; Unigram takes some of it, too */
     int32_t  *symbol, *pair_id;
     uint32_t *rank, *previous, *next;
     uint64_t *heap;
+    double   *score;
     size_t    symbol_room, pair_room, rank_room, previous_room, next_room, heap_room, heaped;
+    size_t    score_room;
 } wk_bpe_work;
 
 /* What one call of wk_encode() works with.  Lent by the tokenizer, which keeps it and
@@ -340,12 +400,30 @@ struct wk_tokenizer {
 };
 
 wk_str wk_text_keep(wk_tokenizer *t, wk_str s); /* a copy that lives as long as t */
+bool   wk_tokenizer_finish(wk_tokenizer *t); /* once all was read: what depends on several parts */
 
 /* A file can ask for steps that double a text, again and again.  So each text has a
  * budget: how many bytes may be passed from step to step until it is done. */
 static inline uint64_t wk_text_budget(size_t size) { return (1 << 16) + 4096 * (uint64_t)size; }
 bool                   wk_text_spend(uint64_t *budget, size_t size, const char *file);
 bool                   wk_push_id(wk_encoder *e, int32_t id);
+
+/* ---- GGUF (gguf.c, gguf_pre.c) ------------------------------------------ */
+
+enum {
+    WK_PRE_WHOLE = 1 << 0, /* a word that is a piece is not built of merges */
+    WK_PRE_BOS = 1 << 1,   /* texts begin with a token, if nothing is said */
+    WK_PRE_CHARS = 1 << 2, /* pieces are made of characters, not of bytes */
+    WK_PRE_MARKS = 1 << 3, /* ... and U+2581 stands for a blank */
+};
+
+typedef struct {          /* how byte-level models cut texts into words */
+    const char *names;    /* what tokenizer.ggml.pre may say, with blanks between */
+    const char *split[6]; /* regular expressions: each cuts what the ones before it left */
+    unsigned    flags;
+} wk_pre;
+
+const wk_pre *wk_pre_find(wk_str name); /* NULL: unknown */
 
 /* ---- Sampling (sampler.c) ----------------------------------------------- */
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* tokenizer.c - a tokenizer.json from the outside: loading it, text to ids, pieces.
+/* tokenizer.c - a tokenizer from the outside: loading it, text to ids, pieces.
  *
  * A tokenizer does not change, so threads may share it.  What encoding needs to
  * remember is a wk_encoder; a call takes one that lies idle and puts it back. */
 #include "text.h"
+
+#include <wick/io.h>
 
 #include <stdlib.h>
 
@@ -51,6 +53,7 @@ static void encoder_free(wk_encoder *e)
     wk_free(e->bpe.previous);
     wk_free(e->bpe.next);
     wk_free(e->bpe.heap);
+    wk_free(e->bpe.score);
     wk_free(e->cache);
     wk_free(e);
 }
@@ -98,7 +101,7 @@ void wk_tokenizer_free(wk_tokenizer *t)
         return;
     for (int i = 0; i < WK_IDLE_ENCODERS; i++)
         encoder_free(t->idle[i]);
-    wk_free(t->model.merge);
+    wk_text_model_free(&t->model);
     wk_vocab_free(&t->vocab);
     wk_added_free(&t->added);
     wk_steps_free(&t->normalizers);
@@ -139,15 +142,15 @@ static void read_section(wk_tokenizer *t, wk_json *j, wk_str key)
     }
 }
 
-/* Once everything was read: what depends on several sections. */
-static bool finish(wk_tokenizer *t)
+bool wk_tokenizer_finish(wk_tokenizer *t)
 {
     wk_model *m = &t->model;
     if (!m->kind) {
         wk_fail(WK_ERR_FORMAT, "%s: \"model\" is missing", t->name);
         return false;
     }
-    m->unk_id = m->unk_token.at ? wk_vocab_find(&t->vocab, m->unk_token) : -1;
+    if (m->kind != &wk_unigram)
+        m->unk_id = m->unk_token.at ? wk_vocab_find(&t->vocab, m->unk_token) : -1;
     if (!m->kind->prepare(t) || !wk_added_finish(t))
         return false;
     for (size_t i = 0; i < t->post.count; i++)
@@ -169,7 +172,7 @@ wk_tokenizer *wk_tokenizer_parse(const char *name, const char *json, size_t size
         for (wk_json_object(&j); wk_json_key(&j, &key);)
             read_section(t, &j, key);
     wk_json_close(&j);
-    if (wk_ok() && finish(t))
+    if (wk_ok() && wk_tokenizer_finish(t))
         return t;
     wk_tokenizer_free(t);
     return NULL;
@@ -182,9 +185,15 @@ wk_tokenizer *wk_tokenizer_open(const char *path)
     if (wk_ok() && wk_path_is_folder(path))
         path = inside = wk_path_join(path, "tokenizer.json");
     wk_file *f = wk_ok() ? wk_file_open(path) : NULL;
-    if (f)
+    bool     gguf = f && f->size >= 4 && !memcmp(f->data, "GGUF", 4);
+    if (f && !gguf)
         t = wk_tokenizer_parse(path, f->data, f->size);
     wk_file_release(f);
+    if (gguf) {
+        wk_archive *a = wk_archive_open(path);
+        t = wk_tokenizer_from_archive(a);
+        wk_archive_free(a);
+    }
     wk_free(inside);
     return t;
 }

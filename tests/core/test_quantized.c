@@ -181,6 +181,47 @@ TEST(embeddings_of_quantized_rows)
     wk_sweep(scope);
 }
 
+/* As a cache is written and read. */
+TEST(rows_are_written_into_quantized_tensors)
+{
+    wk_seed(7);
+    wk_scope   scope = wk_mark();
+    wk_tensor *cache = wk_cast(wk_zeros(1, 2, 9, 64), WK_Q8_0), *f = wk_zeros(1, 2, 9, 64);
+    wk_tensor *x = wk_randn(1, 2, 3, 64), *one = wk_randn(64);
+    wk_write(cache, x, 2, 4);
+    wk_write(f, x, 2, 4);
+    CHECK_NEAR(largest_difference(cache, wk_cast(f, WK_Q8_0)), 0, 0);
+    wk_tensor *grown = wk_cast(wk_zeros(1, 2, 20, 64), WK_Q8_0);
+    wk_write(grown, wk_narrow(cache, 2, 0, 7), 2, 0);
+    CHECK_NEAR(largest_difference(wk_narrow(grown, 2, 0, 7), wk_narrow(cache, 2, 0, 7)), 0, 0);
+    wk_assign(cache, one); // [64] to every row
+    CHECK_NEAR(largest_difference(wk_narrow(cache, 2, 8, 1), wk_cast(one, WK_Q8_0)), 0, 0);
+    wk_tensor *plain = wk_zeros(1, 2, 20, 64);
+    wk_assign(plain, grown);
+    CHECK_NEAR(largest_difference(plain, grown), 0, 0);
+    wk_sweep(scope);
+}
+
+TEST(attention_reads_quantized_keys_and_values)
+{
+    wk_seed(8);
+    for (int d = WK_Q4_0; d < WK_DTYPE_COUNT; d += 1) {
+        int64_t width = wk_dtype_block((wk_dtype)d) > 64 ? 256 : 64;
+        for (int64_t t = 1; t <= 40 && is_made((wk_dtype)d); t += 39) {
+            wk_scope   scope = wk_mark();
+            wk_tensor *q = wk_randn(1, 4, t, width);
+            wk_tensor *k = wk_cast(wk_randn(1, 2, 301, width), (wk_dtype)d);
+            wk_tensor *v = wk_cast(wk_randn(1, 2, 301, width), (wk_dtype)d);
+            wk_tensor *y =
+                wk_attention(q, wk_narrow(k, 2, 0, 300), wk_narrow(v, 2, 0, 300), .causal = true);
+            wk_tensor *z = wk_attention(q, wk_cast(wk_narrow(k, 2, 0, 300), WK_F32),
+                                        wk_cast(wk_narrow(v, 2, 0, 300), WK_F32), .causal = true);
+            CHECK_MSG(off(y, z) < 1e-5, "%s: off by %g", wk_dtype_name((wk_dtype)d), off(y, z));
+            wk_sweep(scope);
+        }
+    }
+}
+
 TEST(gradients_pass_through_quantized_weights)
 {
     wk_seed(6);
@@ -198,7 +239,7 @@ TEST(what_quantized_tensors_refuse)
 {
     wk_scope   scope = wk_mark();
     wk_tensor *q = quantized(WK_Q4_0), *x = wk_zeros(ROWS, IN);
-    CHECK(!wk_assign(q, x));
+    CHECK(!wk_accumulate(q, x));
     CHECK_ERROR("quantized: nothing changes it in place");
     CHECK(!wk_empty_of(WK_Q4_0, WK_SHAPE(4, 33)));
     CHECK_ERROR("the last dimension of [4, 33] is not made of blocks of 32");

@@ -552,8 +552,9 @@ def large(shared):
     save("real.json", out)
 
 
-os.makedirs(HERE, exist_ok=True)
-steps()
-small()
-if len(sys.argv) > 1:
-    large(sys.argv[1])
+if __name__ == "__main__":
+    os.makedirs(HERE, exist_ok=True)
+    steps()
+    small()
+    if len(sys.argv) > 1:
+        large(sys.argv[1])

@@ -315,10 +315,10 @@ TEST(weights_that_do_not_fit)
     c = (golden_case){ .name = "llama", .weights = "llama_mha_tied_bias" };
     wk_model_open(assemble(&c, folder));
     CHECK_ERROR("self_attn.k_proj.weight");
-    wk_model_open("tests/golden/models");
-    CHECK_ERROR("config.json");
+    wk_model_open("tests/golden/nn");
+    CHECK_ERROR("there is no model.safetensors in this folder, and no GGUF file");
     wk_model_open("tests/golden/nothing");
-    CHECK_ERROR("tests/golden/nothing: no such folder");
+    CHECK_ERROR("tests/golden/nothing: no such file or folder");
 }
 
 /* ---- Faults ------------------------------------------------------------- */

@@ -4,6 +4,8 @@
 #include "test.h"
 
 #include "../src/base/base.h"
+#include "../src/core/core.h"
+#include "../src/models/models.h"
 
 #include <wick/wick.h>
 
@@ -170,6 +172,7 @@ typedef struct {
     bool        lora;
     const char *name;
     double      dropout;
+    bool        recompute;
 } plan;
 
 static char *file_of(const plan *p, const char *name, size_t *size)
@@ -201,8 +204,8 @@ static bool train(const plan *p)
         wk_examples_open(m, (const char *[]){ text, NULL }, .context = 16, .stride = 4);
     wk_train(m, l, e, .folder = out, .resume = latest, .steps = 12, .batch = p->batch,
              .accumulate = p->accumulate, .optim_args.lr = 1e-2, .validate_every = 3,
-             .save_every = 5, .seed = 3, .dropout = p->dropout, .on_step = stop_at,
-             .user = (void *)&p->stop);
+             .save_every = 5, .seed = 3, .dropout = p->dropout, .recompute = p->recompute,
+             .on_step = stop_at, .user = (void *)&p->stop);
     wk_examples_free(e);
     wk_lora_free(l);
     wk_model_free(m);
@@ -236,7 +239,8 @@ TEST(a_run_that_was_stopped_ends_as_one_that_was_not)
     for (int k = 0; k < 3; k++) {
         wk_model_free(prepare());
         remove_all("whole"), remove_all("pieces");
-        plan whole = { kinds[k].dtype, 0, 4, 2, kinds[k].lora, "whole", 0.1 }, pieces = whole;
+        plan whole = { kinds[k].dtype, 0, 4, 2, kinds[k].lora, "whole", 0.1, false },
+             pieces = whole;
         pieces.name = "pieces";
         CHECK_MSG(train(&whole), "%s", wk_message());
         for (int i = 0; i < 3; i++) {
@@ -260,7 +264,8 @@ TEST(accumulated_batches_are_one_larger_batch)
 {
     wk_model_free(prepare());
     remove_all("one"), remove_all("four");
-    plan one = { WK_F32, 0, 8, 1, false, "one", 0 }, four = { WK_F32, 0, 2, 4, false, "four", 0 };
+    plan one = { WK_F32, 0, 8, 1, false, "one", 0, false },
+         four = { WK_F32, 0, 2, 4, false, "four", 0, false };
     CHECK(train(&one) && train(&four));
     size_t size;
     char  *a = file_of(&one, "log.jsonl", &size), *b = file_of(&four, "log.jsonl", &size);
@@ -271,11 +276,50 @@ TEST(accumulated_batches_are_one_larger_batch)
     free(b);
 }
 
+/* Bytes in use when all of a forward pass is done that a gradient needs. */
+static size_t kept_for_gradient(wk_model *m, wk_tensor *ids, bool recompute, wk_tensor **grad)
+{
+    wk_scope   scope = wk_mark();
+    wk_tensor *w = wk_store_at(wk_model_store(m), 1);
+    size_t     before = wk_device_used(wk_cpu_device());
+    wk_tensor *loss = wk_sum(wk_decoder_logits(wk_model_decoder(m), ids, 0, recompute));
+    size_t     kept = wk_device_used(wk_cpu_device()) - before;
+    wk_backward(loss);
+    *grad = wk_keep(wk_grad(w));
+    for (int i = 0; i < wk_store_count(wk_model_store(m)); i++)
+        wk_set_grad(wk_store_at(wk_model_store(m), i), NULL);
+    wk_sweep(scope);
+    return kept;
+}
+
+TEST(layers_computed_again_take_less_memory)
+{
+    wk_seed(3);
+    wk_model  *m = wk_model_open(.config = config, .train = true);
+    wk_tensor *ids = wk_randint_of(WK_SHAPE(2, 128), 0, 300), *a, *b;
+    size_t     whole = kept_for_gradient(m, ids, false, &a);
+    size_t     again = kept_for_gradient(m, ids, true, &b);
+    size_t     logits = 2 * 128 * 300 * 4, state = 2 * 128 * 32 * 4;
+    CHECK_MSG(again < 2 * logits + 8 * state, "%zu", again);
+    CHECK_MSG(whole > again + 2 * 14 * state, "%zu and %zu", whole, again);
+    CHECK(wk_item(wk_max(wk_abs(wk_sub(a, b)))) <= 1e-5 * wk_item(wk_max(wk_abs(a))));
+    wk_drop(a), wk_drop(b);
+    wk_sweep(0);
+    wk_model_free(m);
+    wk_model_free(prepare());
+    remove_all("one"), remove_all("four");
+    plan one = { WK_F32, 0, 4, 1, false, "one", 0.1, false }, two = one;
+    two.name = "four", two.recompute = true;
+    CHECK(train(&one) && train(&two));
+    check_same(&one, &two, "log.jsonl");
+    check_same(&one, &two, "model.safetensors");
+}
+
 TEST(runs_that_cannot_be)
 {
     wk_model_free(prepare());
     remove_all("one");
-    plan one = { WK_F32, 7, 4, 1, false, "one", 0 }, other = one;
+    plan one = { WK_F32, 7, 4, 1, false, "one", 0, false }, other = one;
     CHECK(train(&one));
     other.batch = 2;
     CHECK(!train(&other));

@@ -81,6 +81,13 @@ says '^Q4_0  *Q4_0  *\[2, 64\]$' stdout
 code 0 $wick inspect tests/golden/gguf/split --json
 says '"split.count": 3,' stdout
 says '"name": "t5", "dtype": "F32", "shape": \[3, 2\]' stdout
+code 0 $wick tokenize tests/golden/tokenizer/gguf/spm.gguf "the dog" --pieces
+says '^1	<s>$' stdout
+code 0 $wick detokenize tests/golden/tokenizer/gguf/spm.gguf $($wick tokenize \
+    tests/golden/tokenizer/gguf/spm.gguf "the dog")
+says '^the dog$' stdout
+code 1 $wick tokenize tests/golden/gguf/types.gguf "the dog"
+says 'types.gguf: tokenizer.ggml.model: is missing' stderr
 code 1 $wick inspect tests/golden/gguf/types.gguf Q4_1
 says 'there is no tensor Q4_1' stderr
 

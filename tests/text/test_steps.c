@@ -187,7 +187,12 @@ TEST(decoders_do_what_the_reference_does) { with_steps("decoders", check_decoder
 TEST(what_is_not_understood_is_named)
 {
     static const char *const bad[][2] = {
-        { "\"normalizer\":{\"type\":\"Precompiled\"}", "normalizer of type \"Precompiled\"" },
+        { "\"normalizer\":{\"type\":\"Odd\"}", "normalizer of type \"Odd\"" },
+        { "\"normalizer\":{\"type\":\"Precompiled\"}", "\"precompiled_charsmap\" is missing" },
+        { "\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AA*A\"}",
+          "normalizer Precompiled: not base64" },
+        { "\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"CAAAAA==\"}",
+          "its trie of 8 bytes does not fit 4 bytes" },
         { "\"normalizer\":{\"type\":\"NFC\",\"form\":1}",
           "normalizer NFC: unknown option \"form\"" },
         { "\"normalizer\":{\"type\":\"Strip\",\"strip_left\":true}", "\"strip_right\" is missing" },
@@ -226,8 +231,12 @@ TEST(what_is_not_understood_is_named)
 TEST(models_that_are_not_understood_are_named)
 {
     static const char *const bad[][2] = {
-        { "{\"type\":\"Unigram\",\"vocab\":[]}", "model Unigram is not supported" },
-        { "{\"vocab\":[[\"a\",0.5]]}", "model Unigram is not supported" },
+        { "{\"type\":\"Unigram\",\"vocab\":[]}", "each piece must have a score" },
+        { "{\"type\":\"Unigram\",\"vocab\":{\"a\":0}}", "each piece must have a score" },
+        { "{\"vocab\":[[\"a\",0.5]],\"vocab\":[]}", "a second \"vocab\"" },
+        { "{\"vocab\":[[\"a\"]]}", "a row must be a piece and its score" },
+        { "{\"vocab\":[[\"a\",-1e99]]}", "piece 0 has the score -1e+99" },
+        { "{\"vocab\":[[\"a\",0.5]],\"unk_id\":1}", "unk_id 1 is not in the vocabulary" },
         { "{\"type\":\"BPE\",\"vocab\":{}}", "\"merges\" is missing" },
         { "{\"type\":\"BPE\",\"dropout\":0.1,\"vocab\":{},\"merges\":[]}",
           "dropout is not supported" },

@@ -113,11 +113,11 @@ static void check_row(const char *name, const wk_tokenizer *t, wk_str text, wk_j
     wk_json_item(j);
 }
 
-static void check_small(const char *name)
+static void check_small(const char *name, const char *ending)
 {
     char    file[64], path[128];
     wk_json j;
-    snprintf(path, sizeof path, "tests/golden/tokenizer/%s.json", name);
+    snprintf(path, sizeof path, "tests/golden/tokenizer/%s.%s", name, ending);
     wk_tokenizer *t = wk_tokenizer_open(path);
     if (golden_lacks_library())
         return;
@@ -139,7 +139,11 @@ TEST(small_tokenizers_do_what_the_reference_does)
                                          "prefixed", "bert",   "levels", "metaspace" };
     read_texts();
     for (size_t i = 0; i < WK_COUNT(names); i++)
-        check_small(names[i]);
+        check_small(names[i], "json");
+    static const char *const gguf[] = { "gguf/spm", "gguf/bpe", "gguf/bert", "gguf/t5" };
+    for (size_t i = 0; i < WK_COUNT(gguf); i++)
+        check_small(gguf[i], "gguf");
+    check_small("gguf/unigram", "json");
     strings_free(&texts);
 }
 

@@ -114,12 +114,12 @@ typedef struct {
 static ahead look_ahead(const block *x, const wk_tensor *rows, int64_t first, int64_t calls,
                         int64_t depth)
 {
-    int64_t size = rows->shape.dim[3] * (int64_t)wk_dtypes[rows->dtype].size;
+    int64_t size = wk_bytes_at(rows->dtype, rows->shape.dim[3]);
     int64_t n = wk_min_i64(KEYS, x->to - first);
     if (x->rows > FEW_ROWS || n <= 0 || rows->stride[2] != rows->shape.dim[3])
         return (ahead){ 0, 0 };
     const char *at = wk_at_host(rows);
-    at += plane_of(rows, x->b, x->g).at * (int64_t)wk_dtypes[rows->dtype].size;
+    at += wk_bytes_at(rows->dtype, plane_of(rows, x->b, x->g).at);
     for (int64_t r = 0, strips = calls; (r += strip_of(x->rows - r)) < x->rows;)
         calls += strips;
     return (ahead){ (uintptr_t)(at + first * size), round_up(n * size / (calls * depth), 64) };

@@ -3,6 +3,8 @@
  * products into scores. */
 #include "attention.h"
 
+#include "../../core/quant.h"
+
 #include <float.h>
 
 #define LOG2E 1.4426950408889634
@@ -65,7 +67,7 @@ static void load_row(float *to, plane p, int64_t i)
     const wk_dtype_info *d = &wk_dtypes[x->dtype];
     int64_t              n = x->shape.dim[3], step = x->stride[3], j = 0;
     const char          *at = wk_at_host(x);
-    at += (p.at + i * x->stride[2]) * (int64_t)d->size;
+    at += wk_bytes_at(x->dtype, p.at + i * x->stride[2]);
     if (step == 1 && x->dtype == WK_F32)
         for (; j + VF <= n; j += VF)
             vstore(to + j, vload((const float *)(const void *)at + j));
@@ -75,6 +77,12 @@ static void load_row(float *to, plane p, int64_t i)
     else if (step == 1 && x->dtype == WK_F16)
         for (; j + VF <= n; j += VF)
             vstore(to + j, vload_f16((const uint16_t *)(const void *)at + j));
+    else if (x->dtype == WK_Q8_0)
+        for (; j < n; j += 32, at += 34) {
+            float scale = wk_half_at((const uint8_t *)at);
+            for (int k = 0; k < 32; k++)
+                to[j + k] = (float)(int8_t)at[2 + k] * scale;
+        }
     if (j < n)
         d->load[WK_AS_F32](to + j, at + j * step * (int64_t)d->size, n - j, step);
 }

@@ -18,6 +18,9 @@ bool WK_ISA(gemm_direct)(const wk_gemm *g, int threads);
 enum { WK_FEW_ROWS = 8 };
 bool WK_ISA(gemm_few_rows)(const wk_gemm *g, int threads);
 
+/* The same with quantized B in panels: see quants.h. */
+void WK_ISA(gemm_quant)(const wk_gemm *g, int threads);
+
 /* rows x cols results from (i, j) on, from their sums, ld apart. */
 void WK_ISA(gemm_finish)(const wk_gemm *g, int64_t i, int64_t j, int rows, int cols,
                          const float *sum, const float *sum2, int64_t ld);

@@ -192,7 +192,9 @@ static bool linear(const wk_call *c, int sides, const wk_tensor *add)
         g.bias[i] = read_bias(c->in[2 + 2 * i], room ? room + i * n : NULL);
     }
     g.act = sides > 1 ? c->opt.mode.act : WK_ACT_NONE;
-    if (wk_is_quantized(c->in[1]))
+    if (wk_is_quantized(c->in[1]) && g.panels)
+        WK_ISA(gemm_quant)(&g, wk_threads());
+    else if (wk_is_quantized(c->in[1]))
         multiply_blocks(&g);
     else
         multiply(&g, wk_threads());

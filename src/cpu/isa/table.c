@@ -44,4 +44,5 @@ const wk_cpu_isa TABLE_NAME2(ISA) = {
     .install_rows = WK_ISA(install_rows),
     .f32 = &WK_ISA(engine),
     .gemm = WK_ISA(gemm),
+    .quant = &WK_ISA(quant_kernels),
 };

@@ -69,6 +69,7 @@ const wk_cpu_isa wk_cpu_amx = {
     .f32 = &wk_amx_x6,
     .bf16 = &wk_amx_bf16,
     .gemm = WK_ISA(gemm),
+    .quant = &wk_cpu_quant_kernels_vnni,
     .pack = wk_panels_pack,
     .few = wk_panels_few,
 };

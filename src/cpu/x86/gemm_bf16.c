@@ -171,6 +171,7 @@ const wk_cpu_isa wk_cpu_avx512bf16 = {
     .f32 = &WK_ISA(engine),
     .bf16 = &engine,
     .gemm = WK_ISA(gemm),
+    .quant = &wk_cpu_quant_kernels_vnni,
     .pack = wk_panels_pack,
     .few = wk_panels_few,
 };

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* quants.c - the driver of products with quantized weights: see quants.h.
+ *
+ * All threads round rows of x to bytes, meet, and take pieces of the result.  For a piece
+ * with many rows a part of each panel is unpacked once, and met with all rows of the
+ * piece; with few rows a thread reads panels one after another as one stream. */
+#include "../quants.h"
+#include "matrix.h"
+
+enum {
+    SIDE = WK_SIDE,
+    FEW = 8,          /* rows for which nothing is unpacked */
+    STEP = 16,        /* units of a panel that are unpacked together */
+    BLOCK_ROWS = 256, /* rows of a piece */
+    STREAM = 1 << 20  /* bytes of weight in a piece of few rows */
+};
+
+typedef struct {
+    const wk_gemm          *g;
+    const wk_quant_kernels *kernels;
+    wk_quant_job            j;
+    int                     sides;
+    bool                    wide;
+    int64_t                 units;
+    int64_t                 panels, groups; /* of columns; of rows */
+    int64_t                 down, across;   /* groups and panels of a piece */
+    int64_t                 panel_bytes, chunk_bytes;
+    int64_t                 x_words; /* of a group of rows */
+    uint32_t               *x;
+    char                   *room; /* each thread's */
+    size_t                  room_size;
+    atomic_int_fast64_t     next[2];
+} plan;
+
+static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t take(atomic_int_fast64_t *next)
+{
+    return atomic_fetch_add_explicit(next, 1, memory_order_relaxed);
+}
+
+/* ---- x ------------------------------------------------------------------ */
+
+static void quantize_group(const plan *p, int64_t group, float *room)
+{
+    const wk_gemm *g = p->g;
+    int            rows = p->j.rows;
+    uint32_t      *x = p->x + group * p->x_words;
+    if ((group + 1) * rows > g->m)
+        memset(x, 0, (size_t)p->x_words * sizeof *x);
+    for (int64_t i = 0; i < rows && group * rows + i < g->m; i++) {
+        const float *row = wk_mat_at(g->a, group * rows + i, 0).data;
+        if (g->a.dtype != WK_F32 || g->a.col != 1) {
+            wk_dtypes[g->a.dtype].load[WK_AS_F32](room, row, g->k, g->a.col);
+            row = room;
+        }
+        p->kernels->quantize(&p->j, row, p->units, x + i * (p->j.few ? wk_quant_record(&p->j) : 1));
+    }
+}
+
+/* ---- Few rows ----------------------------------------------------------- */
+
+static void few_rows(const plan *p, int64_t begin, int64_t end)
+{
+    const wk_gemm  *g = p->g;
+    int             numbers = p->j.layout->numbers;
+    wk_quant_few_fn few = g->m > 1 ? p->kernels->few[numbers] : p->kernels->one[numbers];
+    float           sums[2][FEW * SIDE];
+    for (int64_t at = begin; at < end; at += SIDE / WK_PANEL) {
+        int64_t n = wk_min_i64(SIDE / WK_PANEL, end - at);
+        for (int s = 0; s < p->sides; s++)
+            for (int64_t i = 0; i < n; i++)
+                few(&p->j, (const char *)g->b[s].data + (at + i) * p->panel_bytes, p->x,
+                    sums[s] + i * WK_PANEL);
+        WK_ISA(gemm_finish)
+        (g, 0, at * WK_PANEL, (int)g->m, (int)wk_min_i64(SIDE, g->n - at * WK_PANEL), sums[0],
+         p->sides > 1 ? sums[1] : NULL, SIDE);
+    }
+}
+
+/* ---- Tiles -------------------------------------------------------------- */
+
+typedef struct {
+    char  *quads;
+    float *scale, *offset, *sums;
+} room;
+
+static room room_of(const plan *p, int thread)
+{
+    room r = { .quads = p->room + (size_t)thread * p->room_size };
+    r.scale = (float *)(void *)(r.quads + STEP * WK_QUADS * 2 * WK_QUAD_BYTES);
+    r.offset = r.scale + STEP * 2 * 2 * WK_PANEL;
+    r.sums = r.offset + STEP * 2 * 2 * WK_PANEL;
+    return r;
+}
+
+static size_t size_of_room(const plan *p)
+{
+    size_t sums = (size_t)(p->sides * p->down * p->j.rows * SIDE);
+    return STEP * WK_QUADS * 2 * WK_QUAD_BYTES + (8 * STEP * WK_PANEL + sums) * sizeof(float);
+}
+
+/* Units of a panel as bytes, with their scales, beside those of another panel. */
+static void unpack(const plan *p, const char *panel, int64_t unit, int64_t units, const room *r,
+                   int beside)
+{
+    const wk_quant_layout *l = p->j.layout;
+    const int64_t          in_chunk = WK_CHUNK / WK_UNIT, groups = p->j.bits->parts;
+    const char            *at = panel + unit / in_chunk * p->chunk_bytes;
+    float                  scale[2][WK_CHUNK_GROUPS * WK_PANEL];
+    for (int64_t u = 0; u < units; u += in_chunk, at += p->chunk_bytes) {
+        int64_t n = wk_min_i64(in_chunk, units - u), blocks = n * WK_UNIT / p->j.type->block;
+        p->kernels->scales[l->scales]((const uint8_t *)at, blocks, scale[0], scale[1]);
+        for (int64_t i = 0; i < n * groups; i++) {
+            int64_t to = ((u * groups + i) * 2 + beside) * WK_PANEL;
+            memcpy(r->scale + to, scale[0] + i * WK_PANEL, WK_PANEL * sizeof(float));
+            if (p->j.bits->least)
+                memcpy(r->offset + to, scale[1] + i * WK_PANEL, WK_PANEL * sizeof(float));
+        }
+        p->kernels->unpack[l->numbers](&p->j, at + blocks * wk_quant_head(l), n,
+                                       r->quads + (u * WK_QUADS * 2 + beside) * WK_QUAD_BYTES);
+    }
+}
+
+/* Groups of rows i .. i_end with up to four panels from j on; of an odd number the last
+ * one counts twice. */
+static void tiles(const plan *p, int64_t i, int64_t i_end, int64_t j, int64_t panels, int side,
+                  const room *r)
+{
+    const wk_gemm *g = p->g;
+    int64_t        pairs = (panels + 1) / 2, rows = p->j.rows;
+    int64_t        record = wk_quant_record(&p->j) * rows;
+    float         *sums = r->sums + side * p->down * rows * SIDE;
+    for (int64_t unit = 0; unit < p->units; unit += STEP)
+        for (int64_t pair = 0; pair < pairs; pair++) {
+            int64_t units = wk_min_i64(STEP, p->units - unit);
+            for (int beside = 0; beside < 2; beside++) {
+                int64_t panel = j + wk_min_i64(2 * pair + beside, panels - 1);
+                unpack(p, (const char *)g->b[side].data + panel * p->panel_bytes, unit, units, r,
+                       beside);
+            }
+            wk_quant_tile t = { .w = r->quads,
+                                .scale = r->scale,
+                                .offset = p->j.bits->least ? r->offset : NULL,
+                                .units = units,
+                                .parts = p->j.bits->parts,
+                                .add = unit > 0 };
+            for (int64_t group = i; group < i_end; group++) {
+                t.x = p->x + group * p->x_words + unit * record;
+                t.c = sums + (group - i) * rows * SIDE + pair * 2 * WK_PANEL;
+                p->kernels->tile[p->wide][rows > 4](&t);
+            }
+        }
+}
+
+static void piece(const plan *p, int64_t i, int64_t i_end, int64_t begin, int64_t end,
+                  const room *r)
+{
+    const wk_gemm *g = p->g;
+    int64_t        row = i * p->j.rows;
+    int            rows = (int)(wk_min_i64(i_end * p->j.rows, g->m) - row);
+    for (int64_t j = begin; j < end; j += SIDE / WK_PANEL) {
+        int64_t panels = wk_min_i64(SIDE / WK_PANEL, end - j);
+        int64_t col = j * WK_PANEL;
+        for (int s = 0; s < p->sides; s++)
+            tiles(p, i, i_end, j, panels, s, r);
+        WK_ISA(gemm_finish)
+        (g, row, col, rows, (int)wk_min_i64(panels * WK_PANEL, g->n - col), r->sums,
+         p->sides > 1 ? r->sums + p->down * p->j.rows * SIDE : NULL, SIDE);
+    }
+}
+
+/* ---- The driver --------------------------------------------------------- */
+
+static void work(void *ctx, int thread, int threads)
+{
+    plan   *p = ctx;
+    room    r = room_of(p, thread);
+    int64_t across = divide_up(p->panels, p->across), item;
+    (void)threads;
+    if (p->g->m > 1) {
+        while ((item = take(&p->next[0])) < p->groups)
+            quantize_group(p, item, (float *)(void *)r.quads);
+        wk_team_barrier();
+    }
+    while ((item = take(&p->next[1])) < across * divide_up(p->groups, p->down)) {
+        int64_t i = item / across * p->down, j = item % across * p->across;
+        int64_t end = wk_min_i64(j + p->across, p->panels);
+        if (p->j.few)
+            few_rows(p, j, end);
+        else
+            piece(p, i, wk_min_i64(i + p->down, p->groups), j, end, &r);
+    }
+}
+
+/* How rows and columns are shared out. */
+static void shape_work(plan *p, int threads)
+{
+    int64_t m = p->g->m;
+    p->j.few = m <= FEW;
+    p->j.rows = p->j.few ? (int)m : divide_up(m, 4) * 4 < divide_up(m, 6) * 6 && m <= 16 ? 4 : 6;
+    p->groups = divide_up(m, p->j.rows);
+    p->down = wk_min_i64(BLOCK_ROWS / p->j.rows, p->groups);
+    p->across = SIDE / WK_PANEL;
+    if (p->groups == 1) { /* long streams */
+        int64_t share = divide_up(divide_up(p->panels, threads), p->across);
+        int64_t stream = STREAM / (p->panel_bytes * p->sides * p->across);
+        p->across *= wk_max_i64(wk_min_i64(share, stream), 1);
+    }
+}
+
+static void prepare(plan *p)
+{
+    const wk_gemm *g = p->g;
+    wk_quant_job  *j = &p->j;
+    int            type = g->b[0].dtype - WK_Q4_0;
+    j->type = &wk_quants[type];
+    j->layout = &wk_quant_layouts[type];
+    j->bits = &wk_quant_bits_of[j->layout->numbers];
+    j->k = g->k;
+    p->wide = j->bits->low == 8 || j->bits->table;
+    j->zero = p->wide ? p->kernels->bias : j->type->zero;
+    for (int i = 0; i < 16 && j->type->values; i++)
+        j->values[i] = (int8_t)(j->type->values[i] ^ (p->kernels->bias ? 0x80 : 0));
+    p->sides = g->b[1].data ? 2 : 1;
+    p->units = g->k / WK_UNIT;
+    p->panels = divide_up(g->n, WK_PANEL);
+    p->panel_bytes = g->k / j->type->block * j->type->bytes * WK_PANEL;
+    p->chunk_bytes = WK_CHUNK / j->type->block * j->type->bytes * WK_PANEL;
+}
+
+void WK_ISA(gemm_quant)(const wk_gemm *g, int threads)
+{
+    plan p = { .g = g, .kernels = wk_cpu_current()->quant };
+    prepare(&p);
+    shape_work(&p, threads);
+    p.x_words = p.units * wk_quant_record(&p.j) * p.j.rows;
+    size_t x_bytes = ((size_t)(p.groups * p.x_words) * 4 + 63) / 64 * 64;
+    size_t row_bytes = (size_t)g->k * sizeof(float);
+    p.room_size = g->m > 1 ? size_of_room(&p) : 0;
+    if (p.room_size < row_bytes)
+        p.room_size = row_bytes;
+    p.room_size = (p.room_size + 63) / 64 * 64;
+    p.x = wk_scratch(x_bytes + (size_t)threads * p.room_size);
+    if (!p.x)
+        return;
+    p.room = (char *)p.x + x_bytes;
+    if (g->m == 1)
+        quantize_group(&p, 0, (float *)(void *)p.room);
+    wk_team_run(threads, work, &p);
+}

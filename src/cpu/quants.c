@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* quants.c - where the bits of quantized weights lie in panels: see quants.h. */
+#include "quants.h"
+#include "shared.h"
+
+const wk_quant_bits wk_quant_bits_of[WK_NUMBERS_COUNT] = {
+#define BITS(name, ...) [WK_NUMBERS_##name] = { __VA_ARGS__ },
+    WK_NUMBERS(BITS)
+};
+
+/* numbers, scales; the head of a block of a file: where halves begin and how many there
+ * are, where bytes begin and how many */
+#define LAYOUT(type, numbers, scales, ...)                                                         \
+    [WK_QUANT_##type] = { WK_NUMBERS_##numbers, WK_SCALES_##scales, __VA_ARGS__ },
+const wk_quant_layout wk_quant_layouts[WK_QUANT_COUNT] = {
+    LAYOUT(q4_0, b4, half, 0, 1, 0, 0)             /**/
+    LAYOUT(q8_0, b8, half, 0, 1, 0, 0)             /**/
+    LAYOUT(q4_k, b4_least, k45, 0, 2, 4, 12)       /**/
+    LAYOUT(q6_k, b6, k6, 208, 1, 192, 16)          /**/
+    LAYOUT(q5_k, b5_least, k45, 0, 2, 4, 12)       /**/
+    LAYOUT(q5_0, b5, half, 0, 1, 0, 0)             /**/
+    LAYOUT(q4_1, b4_least, half_least, 0, 2, 0, 0) /**/
+    LAYOUT(q5_1, b5_least, half_least, 0, 2, 0, 0) /**/
+    LAYOUT(q2_k, b2_least, k2, 80, 2, 0, 16)       /**/
+    LAYOUT(q3_k, b3, k3, 108, 1, 96, 12)           /**/
+    LAYOUT(iq4_nl, values, half, 0, 1, 0, 0)       /**/
+    LAYOUT(iq4_xs, values, iq4, 0, 1, 2, 6)        /**/
+    LAYOUT(nf4, values, half, 0, 1, 0, 0)          /**/
+    LAYOUT(mxfp4, values, e8m0, 0, 0, 0, 1)        /**/
+    LAYOUT(nvfp4, values_half, ue4m3, 0, 0, 0, 4)  /**/
+};
+
+/* ---- The numbers of a block, and back ----------------------------------- */
+
+static inline uint32_t word_at(const void *p)
+{
+    uint32_t x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+static inline uint32_t each(int mask) { return (uint32_t)mask * 0x01010101u; }
+
+/* The fields of n numbers, where four lie side by side: four at a time, in either direction. */
+static void get_fields(uint8_t *number, const uint8_t *b, int n, wk_fields f, int shift)
+{
+    uint32_t mask = each((1 << f.width) - 1);
+    if (f.run % 4) {
+        wk_fields_get(number, b, n, f, shift);
+        return;
+    }
+    b += f.at;
+    for (uint8_t *end = number + n; number < end; b += f.run)
+        for (int s = 0; s < 8; s += f.width)
+            for (int i = 0; i < f.run; i += 4, number += 4) {
+                uint32_t x = word_at(number) | (word_at(b + i) >> s & mask) << shift;
+                memcpy(number, &x, 4);
+            }
+}
+
+/* ---- One row of blocks -------------------------------------------------- */
+
+typedef struct {
+    const wk_quant        *t;
+    const wk_quant_layout *l;
+    wk_quant_bits          bits;
+    int64_t                blocks; /* of a chunk */
+    int                    output;
+} place;
+
+/* The halves and bytes of a block's head; in the panel those of 16 outputs side by side. */
+static void move_head(const place *p, char *block, char *head, bool pack)
+{
+    const wk_quant_layout *l = p->l;
+    for (int i = 0; i < l->halves; i++, head += 2 * WK_PANEL) {
+        char *there = head + 2 * p->output, *here = block + l->half_at + 2 * i;
+        memcpy(pack ? there : here, pack ? here : there, 2);
+    }
+    for (int i = 0; i < l->bytes; i++, head += WK_PANEL) {
+        char *there = head + p->output, *here = block + l->byte_at + i;
+        *(pack ? there : here) = *(pack ? here : there);
+    }
+}
+
+/* Fields of `bits` of a unit's quads, which have them at bit shift. */
+static void put_bits(char *to, const uint8_t *number, int bits, int shift)
+{
+    uint32_t mask = each((1 << bits) - 1), x = 0;
+    for (int q = 0; bits && q < WK_QUADS; q++) {
+        x |= (word_at(number + 4 * q) >> shift & mask) << q * bits % 8;
+        if ((q + 1) * bits % 8 == 0) {
+            memcpy(to, &x, 4);
+            to += WK_QUAD_BYTES, x = 0;
+        }
+    }
+}
+
+static void get_bits(const char *from, uint8_t *number, int bits, int shift)
+{
+    uint32_t mask = each((1 << bits) - 1);
+    for (int q = 0; bits && q < WK_QUADS; q++) {
+        uint32_t x = word_at(from + q * bits / 8 * WK_QUAD_BYTES) >> q * bits % 8 & mask;
+        x = word_at(number + 4 * q) | x << shift;
+        memcpy(number + 4 * q, &x, 4);
+    }
+}
+
+/* Numbers of 8 bits are signed in files, and have 128 more in panels. */
+static void flip(uint8_t *number, int n, wk_quant_bits bits)
+{
+    for (int i = 0; bits.low == 8 && i < n; i++)
+        number[i] ^= 0x80;
+}
+
+static void pack_block(const place *p, char *numbers, const char *block)
+{
+    uint8_t         number[WK_QUANT_MAX_BLOCK] = { 0 };
+    const wk_quant *t = p->t;
+    get_fields(number, (const uint8_t *)block, t->block, t->low, 0);
+    if (t->high.width)
+        get_fields(number, (const uint8_t *)block, t->block, t->high, t->low.width);
+    flip(number, t->block, p->bits);
+    for (int i = 0; i < t->block; i += WK_UNIT) {
+        put_bits(numbers + 4 * p->output, number + i, p->bits.low, 0);
+        numbers += p->bits.low * WK_QUAD_BYTES;
+        put_bits(numbers + 4 * p->output, number + i, p->bits.high, p->bits.low);
+        numbers += p->bits.high * WK_QUAD_BYTES;
+    }
+}
+
+static void unpack_block(const place *p, const char *numbers, char *block)
+{
+    uint8_t         number[WK_QUANT_MAX_BLOCK] = { 0 };
+    const wk_quant *t = p->t;
+    for (int i = 0; i < t->block; i += WK_UNIT) {
+        get_bits(numbers + 4 * p->output, number + i, p->bits.low, 0);
+        numbers += p->bits.low * WK_QUAD_BYTES;
+        get_bits(numbers + 4 * p->output, number + i, p->bits.high, p->bits.low);
+        numbers += p->bits.high * WK_QUAD_BYTES;
+    }
+    flip(number, t->block, p->bits);
+    wk_fields_put((uint8_t *)block, number, t->block, t->low, 0);
+    if (t->high.width)
+        wk_fields_put((uint8_t *)block, number, t->block, t->high, t->low.width);
+}
+
+/* ---- Panels ------------------------------------------------------------- */
+
+typedef struct {
+    int     type;
+    char   *panels, *rows; /* one of them is written */
+    int64_t n, k, row_bytes;
+    bool    pack;
+} job;
+
+/* Outputs first .. first + count of a panel. */
+static void move_panel(const job *j, char *panel, char *rows, int64_t first, int64_t count)
+{
+    const wk_quant *t = &wk_quants[j->type];
+    place           p = { .t = t, .l = &wk_quant_layouts[j->type] };
+    p.bits = wk_quant_bits_of[p.l->numbers];
+    int64_t head = wk_quant_head(p.l), all = t->bytes * WK_PANEL;
+    if (!j->pack)
+        memset(rows, 0, (size_t)(j->row_bytes * count));
+    else if (count < WK_PANEL)
+        memset(panel, 0, (size_t)(j->row_bytes * WK_PANEL));
+    for (int64_t k = j->k; k > 0; k -= WK_CHUNK) {
+        int64_t blocks = wk_min_i64(k, WK_CHUNK) / t->block;
+        for (p.output = (int)first; p.output < first + count; p.output++)
+            for (int64_t i = 0; i < blocks; i++) {
+                char *block = rows + (p.output - first) * j->row_bytes + i * t->bytes;
+                char *numbers = panel + blocks * head + i * (all - head);
+                move_head(&p, block, panel + i * head, j->pack);
+                if (j->pack)
+                    pack_block(&p, numbers, block);
+                else
+                    unpack_block(&p, numbers, block);
+            }
+        rows += blocks * t->bytes;
+        panel += blocks * all;
+    }
+}
+
+/* ---- Tensors ------------------------------------------------------------ */
+
+static job job_of(const wk_tensor *x)
+{
+    job j = { .type = x->dtype - WK_Q4_0, .n = wk_dim(x, 0), .k = wk_dim(x, 1) };
+    j.row_bytes = wk_bytes_at(x->dtype, j.k);
+    return j;
+}
+
+static void move_some(void *ctx, int64_t begin, int64_t end)
+{
+    const job *j = ctx;
+    for (int64_t i = begin; i < end; i++) {
+        char *panel = j->panels + i * WK_PANEL * j->row_bytes;
+        char *rows = j->rows + i * WK_PANEL * j->row_bytes;
+        move_panel(j, panel, rows, 0, wk_min_i64(WK_PANEL, j->n - i * WK_PANEL));
+    }
+}
+
+static void move_all(const job *j)
+{
+    wk_parallel((j->n + WK_PANEL - 1) / WK_PANEL, 65536 / (j->k * WK_PANEL) + 1, move_some,
+                (void *)j);
+}
+
+static bool unpack(const wk_call *c)
+{
+    job j = job_of(c->in[0]);
+    j.panels = wk_at_host(c->in[0]), j.rows = wk_at_host(c->out);
+    move_all(&j);
+    return true;
+}
+
+static const wk_packing panels_of_blocks = { "panels of blocks", unpack };
+
+wk_tensor *wk_quants_pack(wk_tensor *w)
+{
+    if (!wk_quant_layouts[w->dtype - WK_Q4_0].numbers || !wk_count(w) || !wk_is_contiguous(w))
+        return w;
+    job        j = job_of(w);
+    wk_scope   scope = wk_mark();
+    wk_shape   shape = WK_SHAPE((j.n + WK_PANEL - 1) / WK_PANEL * WK_PANEL, j.k);
+    wk_tensor *room = wk_pool(wk_tensor_new(w->storage->device, w->dtype, shape));
+    wk_tensor *y = room ? wk_pool(wk_tensor_view(room)) : NULL;
+    if (y) {
+        j.panels = wk_at_host(room), j.rows = wk_at_host(w), j.pack = true;
+        move_all(&j);
+        y->shape = w->shape;
+        wk_dense_strides(y->shape, y->stride);
+        y->packing = &panels_of_blocks;
+        if (w->name)
+            wk_set_name(y, w->name);
+        if (w->storage->file && !atomic_load(&w->storage->version))
+            wk_file_unread(wk_at_host(w), wk_bytes(w));
+    }
+    return wk_yield(scope, wk_ok() ? y : NULL);
+}
+
+/* Rows of a weight whose columns meet x elsewhere, as in models with tied embeddings. */
+static void embed_rows(void *ctx, int64_t begin, int64_t end)
+{
+    const wk_call   *c = ctx;
+    const wk_tensor *w = c->in[1];
+    job              j = job_of(w);
+    char            *blocks = wk_scratch((size_t)j.row_bytes);
+    for (int64_t r = begin; blocks && r < end; r++) {
+        int64_t i = wk_load_index(c->in[0], r), in_panel = i % WK_PANEL;
+        char   *panel = (char *)wk_at_host(w) + (i - in_panel) * j.row_bytes;
+        move_panel(&j, panel, blocks, in_panel, 1);
+        wk_dtypes[w->dtype].load[WK_AS_F32](wk_f32(c->out) + r * j.k, blocks, j.k, 1);
+    }
+}
+
+bool wk_cpu_embedding(const wk_call *c)
+{
+    const wk_tensor *w = c->in[1];
+    if (!w->packing)
+        return c->op->compute(c);
+    for (int64_t r = 0; r < wk_count(c->in[0]); r++)
+        if ((uint64_t)wk_load_index(c->in[0], r) >= (uint64_t)wk_dim(w, 0))
+            return false; /* the portable kernel says which */
+    if (w->packing != &panels_of_blocks)
+        return false;
+    wk_parallel(wk_count(c->in[0]), 16384 / wk_dim(w, 1) + 1, embed_rows, (void *)c);
+    return wk_ok();
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* quants.h - quantized weights as panels, and what multiplies them.
+ *
+ * A panel has 16 outputs.  A lane of 32 bits belongs to one of them: its four bytes are
+ * four numbers with consecutive k, a quad, as the instructions for products of bytes
+ * want it.  Of each chunk of up to 256 k a panel has first the heads of its blocks, byte
+ * by byte (halves: two by two) of all 16 outputs, then for each unit of 32 k the numbers
+ * in as many bits as in the file.  So a panel has just the bytes of 16 rows of blocks.
+ *
+ * The other factor, x, is rounded to signed bytes with a scale for each unit: x is
+ * about scale * byte, and a row with a NaN or an infinity becomes NaN.  Each result is
+ *
+ *     sum over groups of  scale_w * scale_x * sum(w x)  +  least_w * scale_x * sum(x)
+ *
+ * with exact integer sums of products. */
+#ifndef WK_CPU_QUANTS_H
+#define WK_CPU_QUANTS_H
+
+#include "../core/quant.h"
+#include "gemm.h"
+
+enum {
+    WK_PANEL = 16,
+    WK_UNIT = 32,
+    WK_CHUNK = 256,
+    WK_CHUNK_GROUPS = 16,
+    WK_QUADS = WK_UNIT / 4,
+    WK_QUAD_BYTES = 4 * WK_PANEL, /* of a quad of bytes of all outputs */
+    WK_TILE = 6,                  /* the most rows of a tile; its columns are two panels */
+    WK_SIDE = 4 * WK_PANEL        /* sums of a row that are finished together */
+};
+
+/* How numbers lie.  F(name, bits in a first field, and in a second one above those; do they
+ * stand for the values of a table; groups in a unit; does a group have a least value) */
+#define WK_NUMBERS(F)                                                                              \
+    F(b4, 4, 0, false, 1, false)                                                                   \
+    F(b4_least, 4, 0, false, 1, true)                                                              \
+    F(b5, 4, 1, false, 1, false)                                                                   \
+    F(b5_least, 4, 1, false, 1, true)                                                              \
+    F(b8, 8, 0, false, 1, false)                                                                   \
+    F(b6, 4, 2, false, 2, false)                                                                   \
+    F(b2_least, 2, 0, false, 2, true)                                                              \
+    F(b3, 2, 1, false, 2, false)                                                                   \
+    F(values, 4, 0, true, 1, false)                                                                \
+    F(values_half, 4, 0, true, 2, false)
+
+/* How scales lie in the head of a block. */
+#define WK_SCALES(F) F(half) F(half_least) F(k45) F(k6) F(k2) F(k3) F(iq4) F(e8m0) F(ue4m3)
+
+#define NAMED(name, ...) WK_NUMBERS_##name,
+enum { WK_NUMBERS_none, WK_NUMBERS(NAMED) WK_NUMBERS_COUNT };
+#undef NAMED
+#define NAMED(name) WK_SCALES_##name,
+enum { WK_SCALES(NAMED) WK_SCALES_COUNT };
+#undef NAMED
+
+typedef struct {
+    uint8_t numbers, scales;                 /* numbers: none for types without panels */
+    uint8_t half_at, halves, byte_at, bytes; /* the head: where it is in a block of a file */
+} wk_quant_layout;
+
+typedef struct {
+    uint8_t low, high;
+    bool    table;
+    uint8_t parts;
+    bool    least;
+} wk_quant_bits;
+
+extern const wk_quant_layout wk_quant_layouts[WK_QUANT_COUNT];
+extern const wk_quant_bits   wk_quant_bits_of[WK_NUMBERS_COUNT];
+
+static inline int64_t wk_quant_head(const wk_quant_layout *l) /* bytes of 16 blocks' heads */
+{
+    return (2 * l->halves + l->bytes) * WK_PANEL;
+}
+
+wk_tensor *wk_quants_pack(wk_tensor *weight); /* for wk_pack() */
+
+/* ---- What an instruction set offers ------------------------------------- */
+
+/* Of x, for each unit and row: 8 quads, the scale in f32, then for each group the sum of
+ * the bytes: times the scale in f32 where w has least values, else times -zero of w as an
+ * integer.  Few rows: these records one after another; else word by word of j->rows rows. */
+typedef struct {
+    const wk_quant        *type;
+    const wk_quant_layout *layout;
+    const wk_quant_bits   *bits;
+    int8_t                 values[16]; /* the table */
+    int                    zero;       /* what numbers have too much */
+    int64_t                k;
+    int                    rows; /* of x at a time */
+    bool                   few;
+    bool                   ask; /* early for what is to come */
+} wk_quant_job;
+
+static inline int64_t wk_quant_record(const wk_quant_job *j) /* words of a row in a unit */
+{
+    return WK_QUADS + 1 + j->bits->parts;
+}
+
+/* c [rows, 32] = or += x times numbers as bytes; rows of c are WK_SIDE apart. */
+typedef struct {
+    const uint32_t *x;
+    const char     *w;              /* [units][8 quads][2 panels] */
+    const float    *scale, *offset; /* [units * parts][32]; offset may be NULL */
+    int64_t         units;
+    int             parts;
+    float          *c;
+    bool            add;
+} wk_quant_tile;
+
+typedef void (*wk_quant_few_fn)(const wk_quant_job *j, const char *panel, const uint32_t *x,
+                                float *sums);
+
+struct wk_quant_kernels {
+    int bias; /* what is added to signed numbers of 8 bits */
+    void (*quantize)(const wk_quant_job *j, const float *row, int64_t units, uint32_t *x);
+    void (*scales[WK_SCALES_COUNT])(const uint8_t *head, int64_t blocks, float *scale,
+                                    float *offset);
+    void (*unpack[WK_NUMBERS_COUNT])(const wk_quant_job *j, const char *numbers, int64_t units,
+                                     char *quads);
+    /* The sums of a panel with one row of x, with few. */
+    wk_quant_few_fn one[WK_NUMBERS_COUNT], few[WK_NUMBERS_COUNT];
+    void (*tile[2][2])(const wk_quant_tile *t); /* numbers of 8 bits or not; 4 or 6 rows */
+};
+
+#endif

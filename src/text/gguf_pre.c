@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* gguf_pre.c - how the byte-level tokenizers of GGUF files cut texts into words.
+ *
+ * A file has a name in tokenizer.ggml.pre, and llama.cpp has the patterns
+ * (src/llama-vocab.cpp).  Here they are as the tokenizer.json of each model has them, where
+ * llama.cpp bends them for its own regular expressions. */
+#include "text.h"
+
+#define DIGITS_3     "\\p{N}{1,3}"
+#define FROM_RIGHT   "\\p{N}{1,3}(?=(?:\\p{N}{3})*(?!\\p{N}))"
+#define NO_SENTENCE  " ?[^(\\s|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)]+"
+#define HAN_HANGUL   "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
+#define UPPER_NO_HAN "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]"
+#define LOWER_NO_HAN "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]"
+
+static const wk_pre pres[] = {
+    { "gpt-2 phi-2 jina-es jina-de gigachat jina-v2-es jina-v2-de a.x-4.0 mellum modern-bert mpt "
+      "olmo jais trillion granite-docling exaone4 jina-v1-en jina-v2-code roberta-bpe",
+      { WK_RE_GPT2 },
+      0 },
+    { "llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",
+      { WK_RE_LLAMA3 },
+      WK_PRE_WHOLE | WK_PRE_BOS },
+    { "glm4 glm5", { WK_RE_LLAMA3 }, WK_PRE_WHOLE },
+    { "chatglm-bpe dbrx smaug-bpe", { WK_RE_LLAMA3 }, 0 },
+    { "qwen2 deepseek-r1-qwen kormo f2llmv2 megrez stablelm2 hunyuan solar-open grok-2",
+      { WK_RE_QWEN2 },
+      0 },
+    { "qwen35", { WK_RE_QWEN35 }, 0 },
+    { "laguna", { WK_RE_ONE_LINE, WK_RE_QWEN2 }, 0 },
+    { "ufakzeka", { WK_RE_UNCONTRACTED("") }, 0 },
+    { "minicpm5", { DIGITS_3, WK_RE_CONTRACTED "|" WK_RE_UNCONTRACTED("+") }, WK_PRE_WHOLE },
+    { "gpt-4o llama4 kanana2 talkie minimax-m2", { WK_RE_O200K }, 0 },
+    { "granite-embed-multi-97m", { WK_RE_O200K }, WK_PRE_WHOLE },
+    { "tekken", { WK_RE_TEKKEN }, WK_PRE_WHOLE | WK_PRE_BOS },
+    { "tiny_aya cohere2moe", { "\\d{1,3}(?=(?:\\d{3})*\\b)", WK_RE_O200K }, 0 },
+    { "deepseek-v3 hunyuan-dense joyai-llm hy_v4", { DIGITS_3, WK_RE_CJK, WK_RE_DEEPSEEK3 }, 0 },
+    { "spark2_5",
+      { DIGITS_3, WK_RE_CJK,
+        WK_RE_ASCII_WORD
+        "[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+|[\\r\\n]|" WK_RE_SPACES,
+        "\\p{N}" },
+      0 },
+    { "afmoe",
+      { FROM_RIGHT,
+        "[\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\u3040-\u309f\u30a0-\u30ff\uff65-\uff9f"
+        "\u2f00-\u2fdf\u0e40-\u0e7f\u0e80-\u0eff\u1780-\u17ff\u1000-\u109f\uaa60-\uaa7f"
+        "\ua9e0-\ua9ff\uac00-\ud7af\u1100-\u11ff]+",
+        WK_RE_DEEPSEEK3 },
+      0 },
+    { "youtu",
+      { "[\uac00-\ud7a3\u3131-\u318e]+|["
+        "\uff01\u2026\u201c\u201d\u2018\u2019\u2014\uff1a\uff1b\uff0c"
+        "\u3001-\u303f\ufe30-\ufe4f]+|[\u3105-\u312f]+|" WK_RE_CJK,
+        WK_RE_CASED(WK_RE_CONTRACTED "?") "|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" WK_RE_LINES },
+      WK_PRE_WHOLE },
+    { "kimi-k2",
+      { "\\p{Han}+|" WK_RE_LEAD UPPER_NO_HAN "*" LOWER_NO_HAN "+" WK_RE_CONTRACTED
+        "?|" WK_RE_LEAD         UPPER_NO_HAN "+" LOWER_NO_HAN "*" WK_RE_CONTRACTED
+        "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" WK_RE_LINES },
+      0 },
+    { "bailingmoe bailingmoe2 llada-moe",
+      { "'(?i:[sdmt]|ll|ve|re)|" WK_RE_LEAD
+        "\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]|" WK_RE_SPACES },
+      0 },
+    { "seed-coder",
+      { WK_RE_CONTRACTED "|" WK_RE_LEAD
+                         "\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+" WK_RE_LINES },
+      0 },
+    { "exaone-moe",
+      { WK_RE_CONTRACTED "|" WK_RE_LEAD
+                         "(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+"
+                         "[\\r\\n/]?|\\s*[\\r\\n]|" WK_RE_SPACES },
+      0 },
+    { "jais-2",
+      { WK_RE_CONTRACTED
+        "|" WK_RE_LEAD "\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"
+        "\\s{512}(?!\\S)|\\s{256}(?!\\S)|\\s{128}(?!\\S)|\\s{64}(?!\\S)|\\s{32}(?!\\S)|"
+        "\\s{16}(?!\\S)|\\s{8}(?!\\S)|\\s{4}(?!\\S)|\\s{1,2}(?!\\S)|\\s{1}" },
+      0 },
+    { "starcoder refact command-r smollm codeshell exaone minerva-7b mellum2",
+      { "\\p{N}", WK_RE_GPT2 },
+      0 },
+    { "falcon", { WK_RE_PUNCT_RUN, WK_RE_GPT2, WK_RE_THREE_DIGITS }, 0 },
+    { "default", { "[\\p{P}\\$\\+<=>\\^~\\|]+", WK_RE_GPT2, "\\p{N}+", WK_RE_THREE_DIGITS }, 0 },
+    { "chameleon",
+      { "<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", "([\\t\\n]|    |  )", "\\p{N}",
+        "[\\p{P}!-/:-@\\[-`{-~]", WK_RE_GPT2 },
+      WK_PRE_BOS },
+    { "poro-chat bloom gpt3-finnish", { NO_SENTENCE }, 0 },
+    { "viking", { NO_SENTENCE, "\\p{N}" }, 0 },
+    { "superbpe", { "\\p{N}+", "(?=(\\d{3})+(?!\\d))" }, 0 },
+    { "deepseek-coder", { "[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", HAN_HANGUL, "\\p{N}" }, 0 },
+    { "deepseek-llm",
+      { "[\\r\\n]",
+        "\\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-"
+        "ᲺᲽ-"
+        "Ჿᴀ-"
+        "ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ"
+        "-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-"
+        "𐓻𐲀-"
+        "𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+",
+        "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+", "\\s+$", HAN_HANGUL,
+        "\\p{N}+" },
+      0 },
+    { "gemma4 granite-embed-multi-311m",
+      { WK_RE_ONE_LINE },
+      WK_PRE_CHARS | WK_PRE_MARKS | WK_PRE_BOS },
+    { "sarvam-moe", { WK_RE_ONE_LINE }, WK_PRE_CHARS | WK_PRE_MARKS },
+    { "whitespace", { NULL }, WK_PRE_CHARS },
+};
+
+const wk_pre *wk_pre_find(wk_str name)
+{
+    for (size_t i = 0; i < WK_COUNT(pres); i++)
+        for (const char *p = pres[i].names; *p;) {
+            size_t n = strcspn(p, " ");
+            if (wk_str_eq((wk_str){ p, n }, name))
+                return &pres[i];
+            p += n + (p[n] == ' ');
+        }
+    return NULL;
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* test_quants.c - layers with quantized weights as wk_pack() leaves them, in every
+ * instruction set, against sums in double precision of the numbers in the file.
+ *
+ * x is rounded to bytes, with a scale for each 32 of a row: the bound is what that may
+ * change, half a step for each number. */
+#include "../../src/cpu/cpu.h"
+#include "test.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <wick/wick.h>
+
+enum { MOST_ISAS = 8, UNIT = 32 };
+
+static const wk_dtype panels[] = { WK_Q4_0,   WK_Q8_0,   WK_Q4_K,  WK_Q6_K, WK_Q5_K,
+                                   WK_Q5_0,   WK_Q4_1,   WK_Q5_1,  WK_Q2_K, WK_Q3_K,
+                                   WK_IQ4_NL, WK_IQ4_XS, WK_MXFP4, WK_NVFP4 };
+
+static uint64_t state;
+
+static int64_t below(int64_t n)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (int64_t)((state >> 33) % (uint64_t)n);
+}
+
+/* fn for every instruction set that is here, on 1 or more threads. */
+static void each_isa(void (*fn)(const char *isa))
+{
+    wk_cpu_device(); /* makes its choice of an instruction set */
+    const wk_cpu_isa *isas[MOST_ISAS], *before = wk_cpu_current();
+    int               n = wk_cpu_list(isas, MOST_ISAS), threads = wk_threads();
+    for (int i = 0; i < n && wk_ok(); i++) {
+        wk_cpu_use(isas[i]);
+        wk_set_threads(1 + i % 3);
+        fn(isas[i]->name);
+    }
+    wk_cpu_use(before);
+    wk_set_threads(threads);
+}
+
+typedef struct {
+    double value, bound;
+} result;
+
+/* One result: row x with row w, k numbers each. */
+static result dot(const double *x, const double *w, int64_t k)
+{
+    result r = { 0, 0 };
+    for (int64_t p = 0; p < k; p += UNIT) {
+        double most = 0, sum = 0;
+        for (int64_t i = p; i < p + UNIT; i++) {
+            r.value += x[i] * w[i];
+            r.bound += fabs(x[i] * w[i]) * 1e-5;
+            most = fmax(most, fabs(x[i]));
+            sum += fabs(w[i]);
+        }
+        r.bound += most / 127 * 0.5001 * sum;
+    }
+    return r;
+}
+
+static double *doubles(wk_tensor *x)
+{
+    double *p = x ? malloc((size_t)wk_count(x) * sizeof *p) : NULL;
+    if (p && !wk_read(x, WK_F64, p)) {
+        free(p);
+        return NULL;
+    }
+    return p;
+}
+
+/* y = x w^T + b + a, within what rounding x may change; the mean error is far below it. */
+static void check_product(wk_tensor *y, wk_tensor *x, wk_tensor *w, wk_tensor *b, wk_tensor *a,
+                          const char *what)
+{
+    int64_t n = wk_dim(w, 0), k = wk_dim(w, 1), m = wk_count(y) / n;
+    double *dy = doubles(y), *dx = doubles(x), *dw = doubles(w), *db = doubles(b), *da = doubles(a);
+    double  error = 0, size = 0;
+    double  half = wk_dtype_of(y) == WK_BF16 ? ldexp(1, -8) : wk_dtype_of(y) == WK_F16 ? 5e-4 : 0;
+    bool    good = CHECK(dy && dx && dw);
+    for (int64_t i = 0; good && i < m; i++)
+        for (int64_t j = 0; good && j < n; j++) {
+            result r = dot(dx + i * k, dw + j * k, k);
+            double plus = (db ? db[j] : 0) + (da ? da[i * n + j] : 0);
+            double off = dy[i * n + j] - r.value - plus;
+            error += off * off, size += r.value * r.value;
+            r.bound += half * fabs(r.value + plus) + 1e-5 * fabs(plus) + 1e-30;
+            good = CHECK_MSG(
+                fabs(off) <= r.bound, "%s, %s [%d, %d] x %s: %g instead of %g (+- %g) at %d, %d",
+                wk_cpu_current()->name, what, (int)m, (int)k, wk_dtype_name(wk_dtype_of(w)),
+                dy[i * n + j], r.value + plus, r.bound, (int)i, (int)j);
+        }
+    if (good && !half && m * n > 100)
+        CHECK_MSG(sqrt(error / size) < 8e-3, "%s, %s x %s: relative error %g",
+                  wk_cpu_current()->name, what, wk_dtype_name(wk_dtype_of(w)), sqrt(error / size));
+    free(dy), free(dx), free(dw), free(db), free(da);
+}
+
+static wk_tensor *weight_of(wk_dtype dtype, int64_t n, int64_t k)
+{
+    return wk_cast(wk_randn(n, k), dtype);
+}
+
+/* ---- Packing ------------------------------------------------------------ */
+
+TEST(packed_blocks_come_back)
+{
+    for (size_t i = 0; i < WK_COUNT(panels); i++)
+        for (int t = 0; t < 6; t++) {
+            wk_scope   s = wk_mark();
+            int64_t    block = wk_max_i64(wk_dtype_block(panels[i]), UNIT);
+            wk_tensor *w = weight_of(panels[i], 1 + below(50), block * (1 + below(20)));
+            wk_tensor *packed = wk_pack(w), *back = wk_copy(packed);
+            if (CHECK(packed && packed != w && back)) {
+                CHECK(!memcmp(wk_data(back), wk_data(w), wk_bytes(w)));
+                CHECK(wk_pack(packed) == packed);
+            }
+            int64_t    ids[3] = { 0, below(wk_dim(w, 0)), wk_dim(w, 0) - 1 };
+            wk_tensor *rows = wk_from(WK_I64, WK_SHAPE(3), ids);
+            wk_tensor *a = wk_embedding(rows, w), *b = wk_embedding(rows, packed);
+            if (CHECK(a && b))
+                CHECK(!memcmp(wk_data(a), wk_data(b), wk_bytes(a)));
+            ids[1] = wk_dim(w, 0);
+            CHECK(!wk_embedding(wk_from(WK_I64, WK_SHAPE(3), ids), packed));
+            CHECK_ERROR("is not between 0 and");
+            wk_sweep(s);
+        }
+}
+
+/* ---- Products ----------------------------------------------------------- */
+
+static void many_sizes(const char *isa)
+{
+    (void)isa;
+    for (size_t i = 0; i < WK_COUNT(panels) && wk_ok(); i++)
+        for (int64_t m = 1; m <= 24; m += m < 18 ? 1 : 3) {
+            wk_scope   s = wk_mark();
+            int64_t    block = wk_max_i64(wk_dtype_block(panels[i]), UNIT);
+            int64_t    n = 1 + below(100), k = block * (1 + below(block < 256 ? 20 : 3));
+            wk_tensor *w = weight_of(panels[i], n, k), *x = wk_randn(m, k);
+            check_product(wk_linear(x, (wk_layer){ wk_pack(w), NULL }), x, w, NULL, NULL, "linear");
+            wk_sweep(s);
+        }
+}
+
+TEST(quantized_layers_of_every_size) { each_isa(many_sizes); }
+
+/* Dtypes of x, bias and addend; x dense or not. */
+static void varieties(const char *isa)
+{
+    static const wk_dtype floats[] = { WK_F32, WK_BF16, WK_F16 };
+    (void)isa;
+    for (int t = 0; t < 60 && wk_ok(); t++) {
+        wk_scope   s = wk_mark();
+        wk_dtype   dtype = panels[below(WK_COUNT(panels))], dx = floats[below(3)];
+        int64_t    m = 1 + below(t % 4 ? 10 : 300), n = 1 + below(90), k = 256 * (1 + below(3));
+        wk_tensor *w = weight_of(dtype, n, k), *x = wk_cast(wk_randn(m, k), dx);
+        wk_tensor *b = below(2) ? wk_cast(wk_randn(n), floats[below(3)]) : NULL;
+        wk_tensor *a = below(2) ? wk_cast(wk_randn(m, n), dx) : NULL;
+        if (below(2))
+            x = wk_transpose(wk_copy(wk_transpose(x, 0, 1)), 0, 1);
+        if (below(2))
+            x = wk_unsqueeze(x, 0), a = a ? wk_unsqueeze(a, 0) : NULL;
+        wk_layer   p = { wk_pack(w), b };
+        wk_tensor *y = a ? wk_linear_add(x, p, a) : wk_linear(x, p);
+        check_product(y, x, w, b, a, "linear_add");
+        wk_sweep(s);
+    }
+}
+
+TEST(quantized_layers_of_every_variety) { each_isa(varieties); }
+
+static void units(const char *isa)
+{
+    for (int t = 0; t < 30 && wk_ok(); t++) {
+        wk_scope   s = wk_mark();
+        wk_dtype   dtype = panels[below(WK_COUNT(panels))];
+        int64_t    m = 1 + below(t % 4 ? 10 : 100), n = 1 + below(90), k = 256 * (1 + below(2));
+        wk_tensor *g = wk_pack(weight_of(dtype, n, k)), *u = wk_pack(weight_of(dtype, n, k));
+        wk_tensor *x = wk_randn(m, k), *b = wk_randn(n);
+        wk_layer   gate = { g, b }, up = { u, NULL };
+        wk_tensor *y = wk_linear_glu(x, gate, up, WK_ACT_SILU);
+        wk_tensor *z = wk_glu(wk_linear(x, gate), wk_linear(x, up), WK_ACT_SILU);
+        wk_tensor *off = wk_max(wk_abs(wk_sub(y, z))), *most = wk_max(wk_abs(z));
+        if (CHECK(off && most))
+            CHECK_MSG(wk_item(off) <= 1e-5 * wk_item(most),
+                      "%s: linear_glu of %s is off by %g of %g", isa, wk_dtype_name(dtype),
+                      wk_item(off), wk_item(most));
+        wk_sweep(s);
+    }
+}
+
+TEST(quantized_gated_units) { each_isa(units); }
+
+/* A row with a NaN or an infinity is NaN, the others are what they are without it. */
+static void unusual(const char *isa)
+{
+    static const float odd[] = { NAN, INFINITY, -INFINITY };
+    for (int t = 0; t < 12 && wk_ok(); t++) {
+        wk_scope   s = wk_mark();
+        int64_t    m = t < 3 ? 1 : 1 + below(20), n = 20, k = 256, bad = below(m);
+        wk_layer   p = { wk_pack(weight_of(panels[below(WK_COUNT(panels))], n, k)), NULL };
+        wk_tensor *x = wk_randn(m, k), *y = wk_linear(x, p), *z = wk_copy(x);
+        ((float *)wk_data(z))[bad * k + below(k)] = odd[t % 3];
+        z = wk_linear(z, p);
+        if (CHECK(y && z))
+            for (int64_t i = 0; i < m * n; i++) {
+                float u = ((float *)wk_data(y))[i], v = ((float *)wk_data(z))[i];
+                if (!CHECK_MSG(i / n == bad ? isnan(v) : u == v, "%s: %g at row %d", isa, (double)v,
+                               (int)(i / n)))
+                    break;
+            }
+        wk_tensor *none = wk_linear(wk_zeros(m, k), p);
+        if (CHECK(none))
+            for (int64_t i = 0; i < m * n; i++)
+                CHECK(((float *)wk_data(none))[i] == 0);
+        wk_sweep(s);
+    }
+}
+
+TEST(quantized_layers_of_unusual_numbers) { each_isa(unusual); }
+
+TEST(quantized_layers_on_any_number_of_threads)
+{
+    int threads = wk_threads();
+    for (int t = 0; t < 20; t++) {
+        wk_scope   s = wk_mark();
+        wk_layer   p = { wk_pack(weight_of(panels[below(WK_COUNT(panels))], 1 + below(300), 512)),
+                         NULL };
+        wk_tensor *x = wk_randn(1 + below(t % 2 ? 9 : 400), 512), *y[3];
+        for (int i = 0; i < 3; i++) {
+            wk_set_threads(1 + i);
+            y[i] = wk_linear(x, p);
+        }
+        if (CHECK(y[0] && y[1] && y[2]))
+            CHECK(!memcmp(wk_data(y[0]), wk_data(y[1]), wk_bytes(y[0])) &&
+                  !memcmp(wk_data(y[0]), wk_data(y[2]), wk_bytes(y[0])));
+        wk_sweep(s);
+    }
+    wk_set_threads(threads);
+}
