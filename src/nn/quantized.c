@@ -239,7 +239,7 @@ static bool check_no_zeros(const layer *l)
 }
 
 /* weight [out, in] f8 times weight_scale_inv or weight_scale, in spite of the name of the first.
- * To bf16: numbers of 4 bits times a scale are off by 2^-9 at most, far less than the 2^-4 that
+ * To bf16: numbers of 4 bits times a scale are off by 2^-8 at most, far less than the 2^-4 that
  * f8 was off before, and products with bf16 are fast. */
 static bool read_f8(layer *l, wk_tensor *w)
 {
@@ -258,10 +258,20 @@ static bool read_f8(layer *l, wk_tensor *w)
     return set_scales(l, take(l, scale), 1) && check_no_zeros(l);
 }
 
+static const char *const activations[] = { "input_scale",
+                                           "input_zero_point",
+                                           "input_global_scale",
+                                           "output_scale",
+                                           "output_zero_point",
+                                           "k_scale",
+                                           "v_scale",
+                                           NULL };
+
 static bool is_f8(const wk_tensor *w) { return w->dtype == WK_F8_E4M3 || w->dtype == WK_F8_E5M2; }
 
 static bool read_fp8(layer *l)
 {
+    pass_over(l, activations);
     wk_tensor *w = has(l, "weight") ? take(l, "weight") : NULL;
     return !w || !is_f8(w) || read_f8(l, w);
 }
@@ -344,15 +354,7 @@ static bool read_fp4(layer *l, wk_tensor *w)
 
 static bool read_compressed(layer *l)
 {
-    static const char *const others[] = { "input_scale",
-                                          "input_zero_point",
-                                          "input_global_scale",
-                                          "output_scale",
-                                          "output_zero_point",
-                                          "k_scale",
-                                          "v_scale",
-                                          NULL };
-    pass_over(l, others);
+    pass_over(l, activations);
     if ((l->found = has(l, "weight_packed"))) {
         wk_tensor *w = take(l, "weight_packed");
         if (w && wk_rank(w) != 2)

@@ -147,6 +147,22 @@ def scheme_of(weights):
     return QuantizationScheme(targets=["Linear"], weights=QuantizationArgs(**weights))
 
 
+def nvfp4_in_f32(out, scheme, rounded):
+    from compressed_tensors.compressors.nvfp4.helpers import unpack_fp4_from_uint8
+    from compressed_tensors.quantization.lifecycle.forward import dequantize
+
+    n, k = rounded.shape
+    back = dequantize(
+        x_q=unpack_fp4_from_uint8(out["weight_packed"], n, k).float(),
+        scale=out["weight_scale"].float(),
+        args=scheme.weights,
+        global_scale=out["weight_global_scale"],
+        dtype=torch.float32,
+    )
+    assert (back - rounded).abs().max() <= rounded.abs().max() * 2**-7
+    return back
+
+
 def compressed(form, choose):
     """choose(name): arguments of the weight's QuantizationArgs."""
 
@@ -183,6 +199,8 @@ def compressed(form, choose):
         compressor = BaseCompressor.get_value_from_registry(form)
         out = compressor.compress(dict(state), scheme)
         back = compressor.decompress(dict(out), scheme)["weight"].float()
+        if a.strategy == "tensor_group":  # that is rounded to bf16
+            back = nvfp4_in_f32(out, scheme, back)
         return {k: v.contiguous() for k, v in out.items()}, back
 
     return quantize
