@@ -341,13 +341,14 @@ static bool read_fp4(layer *l, wk_tensor *w)
     if (!expect(w, WK_U8, WK_SHAPE(l->out, l->in / 2)) || l->in % 2)
         return l->in % 2 ? refuse(w, "an odd number of inputs") : false;
     wk_tensor *s = take(l, "weight_scale");
-    float *all = has(l, "weight_global_scale") ? floats(take(l, "weight_global_scale"), 1) : NULL;
-    float  by = all ? *all : 1;
+    bool       two = s && s->dtype != WK_U8;
+    float     *all = two ? floats(take(l, "weight_global_scale"), 1) : NULL;
+    float      by = all ? *all : 1;
     wk_free(all);
     if (!wk_ok() || !set_scales(l, s, by))
         return false;
     set_fp4(c, w);
-    c->like = s->dtype == WK_U8 && by == 1 ? WK_MXFP4 : WK_F32;
+    c->like = two ? WK_F32 : WK_MXFP4;
     c->narrow = WK_BF16;
     return check_no_zeros(l);
 }

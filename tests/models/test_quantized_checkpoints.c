@@ -36,7 +36,7 @@ static const struct {
     { "ct_nvfp4", BF16_ROUNDING, WK_BF16, WK_BF16 },
     { "gptq", 0, WK_Q4_0, WK_Q4_0 },
     { "gptq_order", 0, WK_Q5_0, WK_Q5_0 },
-    { "gptq_bits", 0, WK_Q2_0, WK_Q8_0 },
+    { "gptq_bits", F16_ROUNDING, WK_Q2_0, WK_Q8_0 },
     { "awq", 0, WK_Q5_0, WK_Q5_0 },
     { "bnb_nf4", 0.0032, WK_NF4, WK_NF4 },
     { "bnb_nf4_nested", 0.0032, WK_NF4, WK_NF4 },
@@ -127,7 +127,7 @@ TEST(logits_of_quantized_checkpoints)
         double   exact, other;
     } ways[] = {
         { true, WK_F32, 2e-5, 2e-5 },
-        { true, WK_DEFAULT, 5e-3, 2e-2 },
+        { true, WK_DEFAULT, 5e-3, 3e-2 },
         { false, WK_DEFAULT, 3e-2, 3e-2 },
     };
     for (size_t i = 0; i < COUNT(cases); i++)
@@ -191,7 +191,7 @@ TEST(adapters_of_layers_in_another_order)
         wk_model_free(m);
     }
     CHECK(relative_error(y[0], wk_archive_get(golden, "logits")) > 0.05);
-    CHECK(relative_error(y[0], y[1]) < 1e-3);
+    CHECK(relative_error(y[0], y[1]) < 1e-2);
     CHECK(relative_error(y[2], y[1]) < 0.2); /* merged into 5 bits */
     wk_archive_free(golden);
     wk_sweep(scope);
