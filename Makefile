@@ -111,7 +111,8 @@ LOOPS := batch_norm ctc dropout fft matrix order orthogonal pool scan
 $(LOOPS:%=$(BUILD)/obj/src/ops/%.o): SMALL := -O3
 COLD := base/error base/file base/json_write base/special base/talk cpu/x86/amx_pack \
         text/decoders text/model text/normalizers text/post text/regex text/regex_translate \
-        text/steps text/train_bpe text/tokenizer text/vocab
+        text/steps text/train_bpe text/tokenizer text/vocab text/template text/template_parse \
+        text/template_value text/template_builtins text/template_strings text/template_scan
 $(COLD:%=$(BUILD)/obj/src/%.o): SMALL := -Os
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags

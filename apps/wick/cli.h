@@ -8,6 +8,8 @@
 
 #include <wick/wick.h>
 
+#include <stdio.h>
+
 enum { DONE = 0, FAILED = 1, USAGE = 2, INTERRUPTED = 130 };
 enum { MOST_STOPS = 16, MOST_PLACES = 4096, MOST_OPTIONS = 128 };
 
@@ -15,16 +17,16 @@ typedef struct { /* what the options say; zero is the default */
     int64_t     max_tokens, context, threads, top, prompt_length, repeats, top_k;
     double      temperature, top_p, min_p;
     double      repeat_penalty, presence_penalty, frequency_penalty;
-    int64_t     seed;
+    int64_t     seed, draft_tokens;
     int64_t     steps, batch, accumulate, stride, warmup, validate_every, save_every, keep;
     int64_t     min_frequency, layers, width, heads, kv_heads, ffn, vocab, rank;
     double      epochs, lr, decay, dropout, clip, held_out, alpha;
     const char *output, *config, *tokenizer, *type, *schedule, *optimizer, *validation;
-    const char *targets, *adapter;
+    const char *targets, *adapter, *system, *draft;
     const char *tokens, *device, *dtype, *synthetic;
     const char *stop[MOST_STOPS + 1], *special[MOST_STOPS + 1];
     bool echo, ids, all, pieces, no_special, keep_special, json, quiet, verbose, lenient, help;
-    bool resume, merge, untied, recompute;
+    bool resume, merge, untied, recompute, lookup;
     bool given[MOST_OPTIONS];       /* by its place in the table */
     const char *place[MOST_PLACES]; /* what is not an option */
     int         places;
@@ -45,6 +47,8 @@ enum {
     FOR_TRAIN = 1024,    /* a new model */
     FOR_FINETUNE = 2048, /* one there is */
     FOR_TOKENIZER = 4096,
+    FOR_PERPLEXITY = 8192,
+    FOR_CHAT = 16384,
 };
 
 typedef struct {
@@ -78,10 +82,12 @@ int  help_verb(settings *s);
 int  completion_verb(settings *s);
 
 int run_verb(settings *s);
+int chat_verb(settings *s);
 int logits_verb(settings *s);
 int tokenize_verb(settings *s);
 int detokenize_verb(settings *s);
 int inspect_verb(settings *s);
+int perplexity_verb(settings *s);
 int bench_verb(settings *s);
 int tokenizer_verb(settings *s);
 int train_verb(settings *s);
@@ -95,6 +101,11 @@ char     *read_stdin(void);                                /* all of it; free() 
 bool      prompt_tokens(const settings *s, wk_model *m, const char *text, wk_tokens *out);
 void      json_string(const char *text); /* to stdout, quoted */
 void      json_text(const char *text, size_t size);
-int       finish(void); /* a pending error to stderr; the exit code */
+void      json_into(FILE *f, const char *text, size_t size);
+void      report(const wk_generate_stats *t); /* speeds, to stderr */
+
+/* What was asked for, or else what the model's authors recommend, or else 0.8. */
+wk_sampler_args sampling_of(const settings *s, const wk_model *m);
+int             finish(void); /* a pending error to stderr; the exit code */
 
 #endif

@@ -31,7 +31,7 @@ void print_help(const verb *v)
     for (int i = 0; i < verb_count; i++)
         printf("  wick %-10s %-18s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].summary);
     printf("\nMODEL is a folder with config.json, weights (.safetensors) and tokenizer.json;\n"
-           "without one, run uses the small model that comes with wick.\n"
+           "without one, run and chat use the small model that comes with wick.\n"
            "wick help VERB shows the options and two examples.\n");
 }
 

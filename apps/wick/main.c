@@ -18,6 +18,13 @@ const verb verbs[] = {
       run_verb,
       { "wick run ./Qwen3-0.6B \"The capital of France is\" -n 20 --temperature 0",
         "wick run \"One day,\" --echo" } },
+    { "chat",
+      "[MODEL]",
+      "a conversation",
+      FOR_MODEL | FOR_SAMPLING | FOR_CHAT,
+      chat_verb,
+      { "wick chat ./Qwen3-0.6B",
+        "wick chat ./Llama-3.2-1B --system \"Answer in one sentence.\"" } },
     { "logits",
       "MODEL [TEXT]",
       "what the model expects next, as numbers",
@@ -66,6 +73,13 @@ const verb verbs[] = {
       finetune_verb,
       { "wick finetune ./Qwen3-0.6B chats.jsonl -o tuned --lora 16",
         "wick finetune ./Llama-3.2-1B letters.txt -o mine --epochs 2" } },
+    { "perplexity",
+      "[MODEL] FILE",
+      "how well a model predicts a text",
+      FOR_MODEL | FOR_PERPLEXITY | FOR_JSON,
+      perplexity_verb,
+      { "wick perplexity ./Qwen3-0.6B letters.txt --ctx 2048",
+        "wick perplexity ./Qwen3-0.6B - --stride 256 --json < letters.txt" } },
     { "bench",
       "[MODEL]",
       "how fast a model runs",
@@ -206,24 +220,25 @@ static size_t character(const unsigned char *p, size_t left)
     return n > 2 && (overlong || beyond) ? 0 : n;
 }
 
-void json_text(const char *text, size_t size)
+void json_into(FILE *f, const char *text, size_t size)
 {
     const unsigned char *p = (const unsigned char *)text, *end = p + size;
-    putchar('"');
+    fputc('"', f);
     for (size_t n; p < end; p += n ? n : 1) {
         n = character(p, (size_t)(end - p));
         if (!n)
-            printf("\\ufffd");
+            fprintf(f, "\\ufffd");
         else if (*p == '"' || *p == '\\')
-            printf("\\%c", *p);
+            fprintf(f, "\\%c", *p);
         else if (*p < 32 || *p == 127)
-            printf("\\u%04x", *p);
+            fprintf(f, "\\u%04x", *p);
         else
-            fwrite(p, 1, n, stdout);
+            fwrite(p, 1, n, f);
     }
-    putchar('"');
+    fputc('"', f);
 }
 
+void json_text(const char *text, size_t size) { json_into(stdout, text, size); }
 void json_string(const char *text) { json_text(text, strlen(text)); }
 
 /* ---- The program -------------------------------------------------------- */

@@ -24,8 +24,7 @@ static bool show_id(int32_t id, void *user)
     return !fflush(stdout);
 }
 
-/* What was asked for, or else what the model's authors recommend, or else 0.8. */
-static wk_sampler_args sampling(const settings *s, const wk_model *m)
+wk_sampler_args sampling_of(const settings *s, const wk_model *m)
 {
     wk_sampler_args a = wk_model_sampling(m);
     if (given(s, "temperature") || a.temperature == 0) {
@@ -51,21 +50,26 @@ static bool stdin_has_text(void)
     return !fstat(STDIN_FILENO, &info) && (S_ISFIFO(info.st_mode) || S_ISREG(info.st_mode));
 }
 
-static void report(const wk_generate_stats *t)
+void report(const wk_generate_stats *t)
 {
     double prompt = t->prompt_seconds > 0 ? (double)t->prompt_tokens / t->prompt_seconds : 0;
     double rate = t->new_seconds > 0 ? (double)t->new_tokens / t->new_seconds : 0;
-    fprintf(stderr, "wick: prompt %lld tokens, %.1f tokens/s; answer %lld tokens, %.1f tokens/s\n",
+    fprintf(stderr, "wick: prompt %lld tokens, %.1f tokens/s; answer %lld tokens, %.1f tokens/s",
             (long long)t->prompt_tokens, prompt, (long long)t->new_tokens, rate);
+    if (t->drafted)
+        fprintf(stderr, "; guessed %lld, %lld right (%.0f %%)", (long long)t->drafted,
+                (long long)t->accepted, 100 * (double)t->accepted / (double)t->drafted);
+    fputc('\n', stderr);
 }
 
-static void generate(const settings *s, wk_model *m, const wk_tokens *prompt)
+static void generate(const settings *s, wk_model *m, wk_model *draft, const wk_tokens *prompt)
 {
     bool              first = true;
     wk_generate_stats stats = { 0 };
     wk_generate(m, .tokens = prompt->id, .token_count = (int64_t)prompt->count,
-                .max_tokens = s->max_tokens, .context = s->context, .sampling = sampling(s, m),
-                .stop = s->stop, .on_text = s->ids ? NULL : show_text,
+                .max_tokens = s->max_tokens, .context = s->context, .sampling = sampling_of(s, m),
+                .stop = s->stop, .draft = draft, .lookup = s->lookup,
+                .draft_tokens = s->draft_tokens, .on_text = s->ids ? NULL : show_text,
                 .on_token = s->ids ? show_id : NULL, .user = &first, .stats = &stats);
     if (isatty(STDOUT_FILENO) || s->ids)
         putchar('\n');
@@ -92,13 +96,15 @@ int run_verb(settings *s)
     wk_lora_merge(lora);
     if (m && wk_ok() && !s->tokens && (text ? !strcmp(text, "-") : stdin_has_text()))
         text = piped = read_stdin();
+    wk_model *draft = m && s->draft ? open_model(s, s->draft) : NULL;
     if (m && prompt_tokens(s, m, text ? text : "", &prompt)) {
         if (s->echo && text && !s->ids)
             fputs(text, stdout);
-        generate(s, m, &prompt);
+        generate(s, m, draft, &prompt);
     }
     wk_tokens_free(&prompt);
     wk_lora_free(lora);
+    wk_model_free(draft);
     wk_model_free(m);
     free(piped);
     return finish();

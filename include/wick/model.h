@@ -67,7 +67,10 @@ typedef struct {
     const wk_model *model;
     int64_t         context; /* most tokens; default: the model's context */
     int64_t         chunk;   /* tokens of a prompt taken at once; default 512 */
-    int             end_;    /* set by the macro, so that partial lists do not warn */
+    /* after each chunk, of total tokens; false: stop, as by wk_interrupt().  What is done stays. */
+    bool (*on_progress)(int64_t done, int64_t total, void *user);
+    void *user;
+    int   end_; /* set by the macro, so that partial lists do not warn */
 } wk_session_args;
 
 WK_API wk_session *wk_session_new_with(const wk_session_args *args);
@@ -75,11 +78,16 @@ WK_API wk_session *wk_session_new_with(const wk_session_args *args);
 WK_API void wk_session_free(wk_session *s);
 
 /* Make the session stand behind these tokens, all there are, computing only what it did
- * not have yet.  Returns the logits [vocab] (f32) for the next token. */
+ * not have yet: it keeps the longest beginning that both have.  Returns the logits [vocab]
+ * (f32) for the next token. */
 WK_API wk_tensor *wk_session_sync(wk_session *s, const int32_t *tokens, int64_t count);
 
 /* One more token. */
 WK_API wk_tensor *wk_session_push(wk_session *s, int32_t token);
+
+/* More tokens, each computed as if it came alone: the logits [count, vocab] are bit for bit
+ * those of wk_session_push() token by token, but the weights are read once for 8 of them. */
+WK_API wk_tensor *wk_session_push_all(wk_session *s, const int32_t *tokens, int64_t count);
 
 /* Several sessions of one model at once, each with tokens to append: logits [n, vocab]. */
 typedef struct {
@@ -95,14 +103,45 @@ WK_API wk_tensor *wk_session_all_logits(wk_session *s, const int32_t *tokens, in
 
 WK_API int64_t wk_session_length(const wk_session *s);
 WK_API bool    wk_session_rewind(wk_session *s, int64_t length); /* forget what is behind */
+WK_API int64_t wk_session_computed(const wk_session *s); /* tokens, also those forgotten since */
+
+/* A copy that goes on by itself: its cache is as long as s is now. */
+WK_API wk_session *wk_session_fork(const wk_session *s);
+
+/* ---- Conversations ------------------------------------------------------ */
+
+/* The tokens of a conversation, as the model's chat template has them (chat_template.jinja, or
+ * chat_template in tokenizer_config.json), or where there is none, the marks that its vocabulary
+ * shows it was taught with.  No message can forge a mark: what people wrote becomes no special
+ * token, and no other added token that the template uses. */
+typedef struct {
+    wk_model   *model;
+    const char *messages; /* JSON: [{"role": "user", "content": "Hello"}, ...] */
+    const char *options; /* JSON object of further variables: tools, enable_thinking ...; or NULL */
+    bool        complete; /* it does not end where the model shall answer */
+    int         end_;     /* set by the macro, so that partial lists do not warn */
+} wk_chat_args;
+
+/* Append to out. */
+WK_API bool wk_chat_tokens_with(wk_tokens *out, const wk_chat_args *args);
+#define wk_chat_tokens(out, ...)                                                                   \
+    wk_chat_tokens_with((out), &(wk_chat_args){ __VA_ARGS__, .end_ = 0 })
 
 /* ---- Generation --------------------------------------------------------- */
 
 typedef struct {
     int64_t prompt_tokens, new_tokens;
     double  prompt_seconds, new_seconds;
-    bool    stopped; /* by an end token or a stop string, not by max_tokens */
+    bool    stopped;           /* by an end token or a stop string, not by max_tokens */
+    int64_t drafted, accepted; /* tokens that were guessed, and that were right */
 } wk_generate_stats;
+
+/* Speculative decoding: tokens are guessed, by a smaller model or by looking up how the text
+ * went on before, and the model checks several at once, which takes hardly longer than to
+ * compute one (Leviathan et al., 2023; Chen et al., 2023).  The answer is what it would be
+ * without: each token is chosen by the sampler from the model's own logits, and a guess only
+ * saves time where it was the same.  So penalties, top_k and all else hold, and a seed gives
+ * the same ids with a draft as without. */
 
 typedef struct {
     wk_model          *model;
@@ -111,11 +150,16 @@ typedef struct {
     int64_t            token_count;
     int64_t            max_tokens; /* default: until the model ends, or its context is full */
     int64_t            context;    /* as of a session */
+    wk_session        *session;    /* what it holds already is not computed again; default: new */
     wk_sampler_args    sampling;   /* default: greedy */
     const char *const *stop;       /* texts that end it, NULL-terminated; they are not shown */
     bool               ignore_end; /* go on after a token that ends a text */
+    wk_model          *draft;      /* a smaller model with the same tokens, which guesses */
+    bool               lookup;     /* guess what followed the last words where they stood before */
+    int64_t            draft_tokens;               /* most guesses at once; default 7, at most 31 */
     bool (*on_text)(const char *text, void *user); /* false: stop */
     bool (*on_token)(int32_t id, void *user);
+    bool (*on_progress)(int64_t done, int64_t total, void *user); /* of the prompt; false: stop */
     void              *user;
     wk_generate_stats *stats; /* is filled in */
     int                end_;  /* set by the macro, so that partial lists do not warn */
@@ -123,6 +167,37 @@ typedef struct {
 
 WK_API bool wk_generate_with(const wk_generate_args *args);
 #define wk_generate(...) wk_generate_with(&(wk_generate_args){ __VA_ARGS__, .end_ = 0 })
+
+/* ---- Perplexity --------------------------------------------------------- */
+
+typedef struct {
+    int64_t windows, of;                  /* done, and of how many */
+    int64_t tokens, computed;             /* that counted; that the model computed for it */
+    double  loss, loss_error;             /* mean of -log p(token), in nats; its standard error */
+    double  perplexity, perplexity_error; /* e to that */
+    double  seconds;
+} wk_perplexity_state;
+
+typedef struct {
+    wk_model      *model;
+    const char    *text;
+    size_t         size;   /* bytes of text; 0: up to its end */
+    const int32_t *tokens; /* instead of text */
+    int64_t        token_count;
+    int64_t        context; /* tokens of a window; default 512, or the model's if that is less */
+    int64_t        stride;  /* default: windows side by side, of which the second half counts;
+                               or tokens from window to window, and what is new counts */
+    bool (*on_window)(const wk_perplexity_state *now, void *user); /* false: stop */
+    void                *user;
+    wk_perplexity_state *result; /* is filled in */
+    int                  end_;   /* set by the macro, so that partial lists do not warn */
+} wk_perplexity_args;
+
+/* How well the model predicts a text: the lower the better, and 1 is perfect.  Without a
+ * stride as llama.cpp's llama-perplexity (the rest of a window is left out), with one as in
+ * "Perplexity of fixed-length models" of transformers' documentation. */
+WK_API bool wk_perplexity_with(const wk_perplexity_args *args);
+#define wk_perplexity(...) wk_perplexity_with(&(wk_perplexity_args){ __VA_ARGS__, .end_ = 0 })
 
 #ifdef __cplusplus
 }

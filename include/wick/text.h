@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* wick/text.h - text to tokens and back, and the choice of the next token. */
+/* wick/text.h - text to tokens and back, chats to text, the choice of the next token. */
 #ifndef WICK_TEXT_H
 #define WICK_TEXT_H
 
@@ -78,6 +78,40 @@ typedef struct {
 WK_API bool wk_tokenizer_train_with(const wk_tokenizer_train_args *args);
 #define wk_tokenizer_train(...)                                                                    \
     wk_tokenizer_train_with(&(wk_tokenizer_train_args){ __VA_ARGS__, .end_ = 0 })
+
+/* ---- Chat templates ----------------------------------------------------- */
+
+/* A template of a model's conversations, in the subset of Jinja that models use; it renders
+ * as transformers does (trim_blocks, lstrip_blocks, tojson, raise_exception, strftime_now,
+ * break and continue).  Immutable: threads may share it. */
+typedef struct wk_template wk_template;
+
+WK_API wk_template *wk_template_parse(const char *name, const char *text, size_t size);
+WK_API void         wk_template_free(wk_template *t);
+
+/* Where a byte of the output is from, whatever the template did to it in between. */
+typedef enum {
+    WK_TEMPLATES, /* the template, or a variable of the name ..._token */
+    WK_WRITTEN,   /* other variables: people, tools */
+    WK_ANSWERED,  /* an assistant's message ... */
+    WK_ANSWERED_2 /* ... and every second one of them */
+} wk_origin;
+
+typedef struct {
+    const wk_template *template_;
+    const char        *json; /* an object of its variables: {"messages": [...], ...} */
+    size_t             size; /* of json; 0: up to its end */
+    int64_t            now;  /* what strftime_now() says, as of time(); 0: now */
+    size_t            *length;
+    const uint8_t    **origins; /* a wk_origin for each byte; it lives as long as the text */
+    int                end_;    /* set by the macro, so that partial lists do not warn */
+} wk_template_args;
+
+/* The text, free() it; or NULL, and an error that names template, line and cause.  A template
+ * may come from anywhere: it has limits of time, memory and depth. */
+WK_API char *wk_template_render_with(const wk_template_args *args);
+#define wk_template_render(...)                                                                    \
+    wk_template_render_with(&(wk_template_args){ __VA_ARGS__, .end_ = 0 })
 
 /* ---- Sampling ----------------------------------------------------------- */
 

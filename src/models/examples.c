@@ -15,6 +15,7 @@
 enum { NOTHING = -100 }; /* a target that does not count */
 
 struct wk_examples {
+    wk_model           *model;
     const wk_tokenizer *tokenizer;
     int32_t             end; /* of a document; -1: there is no such token */
     int64_t             context, stride, count;
@@ -27,10 +28,6 @@ struct wk_examples {
 };
 
 /* ---- Lines of JSON ------------------------------------------------------- */
-
-typedef struct { /* a message of a line */
-    wk_buf role, text;
-} line;
 
 /* The tokens from first on are learned, up to the last one there is. */
 static bool mark(wk_examples *e, size_t marked, size_t first)
@@ -66,40 +63,80 @@ static bool add_end(wk_examples *e)
     return e->end < 0 || (wk_tokens_add(&e->ids, e->end) && mark(e, before, before));
 }
 
-static void read_messages(wk_examples *e, wk_json *j, line *l)
+/* The value that comes next, as it stands there. */
+static wk_str raw_value(wk_json *j)
 {
+    wk_json_peek(j);
+    const char *start = j->at;
+    wk_json_skip(j);
+    return (wk_str){ start, (size_t)(j->at - start) };
+}
+
+/* Messages with the names of their members that templates know. */
+static bool rename_members(wk_json *j, wk_buf *out)
+{
+    static const char *const roles[][2] = { { "human", "user" },
+                                            { "gpt", "assistant" },
+                                            { "model", "assistant" } };
+    wk_json_writer           w = { .out = out };
+    wk_json_begin(&w, '[');
     for (wk_json_array(j); wk_json_item(j);) {
         wk_str key;
-        wk_buf_clear(&l->role);
-        wk_buf_clear(&l->text);
+        wk_json_begin(&w, '{');
         for (wk_json_object(j); wk_json_key(j, &key);) {
-            if (wk_str_is(key, "role") || wk_str_is(key, "from"))
-                wk_buf_str(&l->role, wk_json_string(j));
-            else if (wk_str_is(key, "content") || wk_str_is(key, "value"))
-                wk_buf_str(&l->text, wk_json_string(j));
+            bool  role = wk_str_is(key, "role") || wk_str_is(key, "from");
+            char *name = wk_str_copy(role                      ? WK_STR("role")
+                                     : wk_str_is(key, "value") ? WK_STR("content")
+                                                               : key);
+            if (name)
+                wk_json_put_key(&w, name);
+            wk_free(name);
+            wk_str value = role ? wk_json_string(j) : raw_value(j);
+            for (size_t i = 0; role && i < WK_COUNT(roles); i++)
+                if (wk_str_is(value, roles[i][0]))
+                    value = wk_str_of(roles[i][1]);
+            if (role)
+                wk_json_put_str(&w, value);
             else
-                wk_json_skip(j);
+                wk_buf_str(out, value), w.after_key = false;
         }
-        size_t before = e->ids.count, learned = 0;
-        if (wk_chat_add(&e->ids, e->tokenizer, wk_buf_view(&l->role), wk_buf_view(&l->text),
-                        &learned))
-            mark(e, before, learned);
+        wk_json_end(&w, '}');
     }
+    wk_json_end(&w, ']');
+    return wk_ok();
+}
+
+static void read_messages(wk_examples *e, wk_json *j, wk_buf *text, wk_tokens *learned)
+{
+    const wk_chat *chat = wk_model_chat(e->model);
+    size_t         before = e->ids.count;
+    wk_buf_clear(text);
+    learned->count = 0;
+    wk_chat_job job = { .complete = true, .learned = learned };
+    if (rename_members(j, text))
+        job.messages = wk_buf_view(text);
+    if (!wk_ok() || !wk_chat_append(chat, &e->ids, &job) || !mark(e, before, e->ids.count))
+        return;
+    for (size_t i = 0; i + 1 < learned->count; i += 2)
+        for (int32_t k = learned->id[i]; k < learned->id[i + 1]; k++)
+            e->learned[k] = true;
 }
 
 /* Its members in the order of the line: a completion stands behind its prompt. */
-static bool read_line(wk_examples *e, wk_json *j, line *l)
+static bool read_line(wk_examples *e, wk_json *j, wk_buf *work, wk_tokens *learned)
 {
     wk_str key;
-    bool   any = false;
-    add_begin(e);
+    bool   any = false, begun = false;
     for (wk_json_object(j); wk_json_key(j, &key);) {
         bool text = wk_str_is(key, "text") || wk_str_is(key, "completion");
         bool chat = wk_str_is(key, "messages") || wk_str_is(key, "conversations");
-        if (text || wk_str_is(key, "prompt"))
+        bool prompt = wk_str_is(key, "prompt");
+        if (!begun && (text || prompt)) /* a conversation begins as its template says */
+            begun = add_begin(e);
+        if (text || prompt)
             add_text(e, wk_json_string(j), text);
         else if (chat)
-            read_messages(e, j, l);
+            read_messages(e, j, work, learned);
         else
             wk_json_skip(j);
         if (text)
@@ -138,7 +175,8 @@ static bool is_blank(const char *at, size_t size)
 static bool read_lines(wk_examples *e, const char *path)
 {
     wk_file    *f = wk_file_open(path);
-    line        l = { 0 };
+    wk_buf      work = { 0 };
+    wk_tokens   learned = { 0 };
     size_t      number = 0;
     wk_progress progress;
     wk_progress_start(&progress, "reading", f ? (double)f->size : 0);
@@ -150,7 +188,7 @@ static bool read_lines(wk_examples *e, const char *path)
         number++;
         if (!is_blank(at, size)) {
             wk_json_open(&j, "example", at, size);
-            read_line(e, &j, &l);
+            read_line(e, &j, &work, &learned);
             wk_json_close(&j);
             wk_context("%s, line %zu", path, number);
             end_row(e, begin);
@@ -159,8 +197,8 @@ static bool read_lines(wk_examples *e, const char *path)
         wk_progress_at(&progress, (double)(at - f->data));
     }
     wk_progress_end(&progress);
-    wk_buf_free(&l.role);
-    wk_buf_free(&l.text);
+    wk_buf_free(&work);
+    wk_tokens_free(&learned);
     wk_file_release(f);
     return wk_ok();
 }
@@ -193,6 +231,7 @@ wk_examples *wk_examples_open_with(const wk_examples_args *a)
     if (!e)
         return NULL;
     int64_t most = wk_model_describe(a->model).context;
+    e->model = a->model;
     e->tokenizer = wk_model_tokenizer(a->model);
     e->end = wk_model_end(a->model);
     e->context = a->context > 0 ? a->context : wk_min_i64(512, most);

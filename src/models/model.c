@@ -19,8 +19,9 @@ struct wk_model {
     wk_sampler_args sampling;
     int32_t         end[MOST_ENDS]; /* tokens that end a text */
     int             ends;
-    pthread_mutex_t lock; /* for the tokenizer, which is read when it is first asked for */
+    pthread_mutex_t lock; /* for these, which are read when they are first asked for */
     wk_tokenizer   *tokenizer;
+    wk_chat        *chat;
     bool            gguf; /* path is not a folder of files as transformers has them */
 };
 
@@ -172,10 +173,11 @@ static bool open_path(wk_model *m, const wk_model_args *a)
 {
     bool  folder = wk_path_is_folder(a->path);
     char *file = wk_path_join(a->path, "config.json");
+    bool  config = folder && file && (wk_path_is_file(file) || wk_path_is_folder(file));
     m->path = wk_str_copy(wk_str_of(a->path));
     if (wk_ok() && !folder && !wk_path_is_file(a->path))
         wk_fail(WK_ERR_IO, "%s: no such file or folder", a->path);
-    else if (wk_ok() && folder && wk_path_is_file(file) ? open_folder(m, a, file) : open_gguf(m, a))
+    else if (wk_ok() && config ? open_folder(m, a, file) : open_gguf(m, a))
         list_unused(m);
     wk_free(file);
     return wk_ok();
@@ -221,6 +223,7 @@ void wk_model_free(wk_model *m)
         return;
     wk_decoder_free(m->decoder);
     wk_store_free(m->store);
+    wk_chat_free(m->chat);
     wk_tokenizer_free(m->tokenizer);
     pthread_mutex_destroy(&m->lock);
     wk_free(m->path);
@@ -279,12 +282,27 @@ const wk_tokenizer *wk_model_tokenizer(wk_model *m)
     if (!wk_ok() || !m)
         return NULL;
     pthread_mutex_lock(&m->lock);
-    if (!m->tokenizer && m->path)
+    if (!m->tokenizer && m->gguf)
+        m->tokenizer = wk_tokenizer_from_archive(wk_store_archive(m->store));
+    else if (!m->tokenizer && m->path)
         m->tokenizer = wk_tokenizer_open(m->path);
     else if (!m->tokenizer)
         wk_fail(WK_ERR_ARGUMENT, "the model has no tokenizer");
     pthread_mutex_unlock(&m->lock);
     return m->tokenizer;
+}
+
+wk_chat *wk_model_chat(wk_model *m)
+{
+    const wk_tokenizer *t = wk_model_tokenizer(m);
+    if (!t)
+        return NULL;
+    pthread_mutex_lock(&m->lock);
+    if (!m->chat)
+        m->chat =
+            wk_chat_open(m->path, m->gguf ? wk_store_archive(m->store) : NULL, t, wk_model_end(m));
+    pthread_mutex_unlock(&m->lock);
+    return m->chat;
 }
 
 wk_tensor *wk_model_logits(const wk_model *m, wk_tensor *ids)
@@ -314,7 +332,7 @@ static bool copy_file(const char *from_folder, const char *to_folder, const char
 static bool save_beside(const wk_model *m, const char *folder)
 {
     static const char *const beside[] = { "tokenizer.json", "tokenizer_config.json",
-                                          "generation_config.json" };
+                                          "chat_template.jinja", "generation_config.json" };
     for (size_t i = 0; m->path && wk_ok() && i < WK_COUNT(beside); i++)
         copy_file(m->path, folder, beside[i]);
     return wk_ok();

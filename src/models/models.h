@@ -143,6 +143,33 @@ wk_tensor *wk_decoder_step(const wk_decoder *d, const wk_segment *segments, int 
  * is kept for the gradient, see wk_checkpoint(). */
 wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout, bool recompute);
 
+/* ---- Sessions (session.c) ------------------------------------------------ */
+
+/* How many of the next count tokens have rope frequencies of one class: those that can be
+ * pushed and forgotten again, and nothing has changed. */
+int64_t wk_session_alike(const wk_session *s, int64_t count);
+
+/* ---- Drafts (draft.c) ---------------------------------------------------- */
+
+enum { WK_MOST_DRAFT = 31 };
+
+/* Guesses of what comes next, for the model to check. */
+typedef struct {
+    bool        lookup;
+    wk_session *session;    /* of a smaller model; NULL: there is none */
+    int64_t     vocab;      /* ids are below */
+    int64_t     context;    /* of the smaller model */
+    int64_t     most, next; /* tokens of a draft, and of the next one */
+} wk_draft;
+
+bool wk_draft_open(wk_draft *d, const wk_generate_args *a);
+void wk_draft_close(wk_draft *d);
+
+/* Up to limit tokens that may follow text; how many: 0 if it has no idea. */
+int64_t wk_draft_guess(wk_draft *d, const wk_tokens *text, int64_t limit,
+                       int32_t guess[WK_MOST_DRAFT]);
+void    wk_draft_learn(wk_draft *d, int64_t guessed, int64_t right);
+
 /* ---- GGUF files (gguf.c) -------------------------------------------------- */
 
 /* What config.json would say of the model in the file: wk_free() it. */
@@ -150,13 +177,27 @@ char *wk_gguf_config(const wk_archive *a);
 
 /* ---- Conversations (chat.c) ---------------------------------------------- */
 
-/* Append what somebody says, with the marks around it.  The tokens from *learned on are what
- * a model shall say itself: the assistant's, up to the mark that ends them. */
-bool wk_chat_add(wk_tokens *out, const wk_tokenizer *t, wk_str role, wk_str text, size_t *learned);
+/* How a model's conversations are written. */
+typedef struct wk_chat wk_chat;
+
+/* What a GGUF file or the folder (NULL: there is none) and the vocabulary say; end: the token
+ * that ends a text, or -1. */
+wk_chat *wk_chat_open(const char *folder, const wk_archive *a, const wk_tokenizer *t, int32_t end);
+void     wk_chat_free(wk_chat *c);
+
+typedef struct {
+    wk_str     messages, options; /* as of wk_chat_args */
+    bool       complete;
+    wk_tokens *learned; /* if not NULL: pairs, from and to, of the tokens that a model shall say
+                           itself: the assistant's, up to the one that ends them */
+} wk_chat_job;
+
+bool wk_chat_append(const wk_chat *c, wk_tokens *out, const wk_chat_job *job);
 
 /* ---- The inside of a model (model.c) ------------------------------------- */
 
 wk_decoder *wk_model_decoder(const wk_model *m);
+wk_chat    *wk_model_chat(wk_model *m);
 const char *wk_model_path(const wk_model *m); /* NULL: made from a config alone */
 
 /* Have in folder what lies beside the weights, and take it from there from now on. */

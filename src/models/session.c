@@ -7,7 +7,11 @@
 
 #include <stdlib.h>
 
-enum { FIRST_ROOM = 256, CHUNK = 512 };
+enum {
+    FIRST_ROOM = 256,
+    CHUNK = 512,
+    ROWS = 8 /* tokens that read the weights together and are computed as if each came alone */
+};
 
 struct wk_session {
     const wk_model   *model;
@@ -15,7 +19,10 @@ struct wk_session {
     wk_tokens         tokens; /* what the caches hold */
     wk_kv            *kv;     /* [layers] */
     int64_t           room, context, chunk;
-    int class; /* of rope frequencies, that the keys were turned with */
+    int64_t           computed; /* tokens in all */
+    int class;                  /* of rope frequencies, that the keys were turned with */
+    bool (*on_progress)(int64_t done, int64_t total, void *user);
+    void *user;
 };
 
 wk_session *wk_session_new_with(const wk_session_args *a)
@@ -29,6 +36,8 @@ wk_session *wk_session_new_with(const wk_session_args *a)
     s->d = wk_model_decoder(a->model);
     s->context = a->context > 0 ? a->context : s->d->c.context;
     s->chunk = a->chunk > 0 ? a->chunk : CHUNK;
+    s->on_progress = a->on_progress;
+    s->user = a->user;
     s->kv = wk_alloc_array((size_t)s->d->c.layers, sizeof *s->kv);
     if (s->kv)
         return s;
@@ -50,6 +59,7 @@ void wk_session_free(wk_session *s)
 }
 
 int64_t wk_session_length(const wk_session *s) { return s ? (int64_t)s->tokens.count : 0; }
+int64_t wk_session_computed(const wk_session *s) { return s ? s->computed : 0; }
 
 bool wk_session_rewind(wk_session *s, int64_t length)
 {
@@ -110,6 +120,7 @@ static void append(wk_session *s, const int32_t *tokens, int64_t count)
 {
     memcpy(s->tokens.id + s->tokens.count, tokens, (size_t)count * sizeof *tokens);
     s->tokens.count += (size_t)count;
+    s->computed += count;
 }
 
 /* Keys must be turned with the frequencies of a text of this length: if they were not,
@@ -123,6 +134,7 @@ static bool settle(wk_session *s, int64_t length)
         wk_segment part = { s->tokens.id + at, wk_min_i64(s->chunk, count - at), at, length,
                             s->kv };
         wk_decoder_step(s->d, &part, 1, false);
+        s->computed += part.count;
         wk_sweep(scope);
     }
     s->class = wk_ok() ? class : -1; /* some of the keys may be of either */
@@ -170,6 +182,52 @@ wk_tensor *wk_session_all_logits(wk_session *s, const int32_t *tokens, int64_t c
     return wk_ok() ? step(&(wk_session_step){ s, tokens, count }, 1, true, 0) : NULL;
 }
 
+/* Each token is a segment of its own over the one cache, so that attention, frequencies and
+ * sums are those of a token that comes alone. */
+static wk_tensor *step_singly(wk_session *s, const int32_t *tokens, int64_t count)
+{
+    wk_segment segment[ROWS];
+    int64_t    position = wk_session_length(s);
+    if (!reserve(s, position + count) || !settle(s, position + 1))
+        return NULL;
+    for (int64_t i = 0; i < count; i++)
+        segment[i] = (wk_segment){ tokens + i, 1, position + i, position + i + 1, s->kv };
+    wk_tensor *logits = wk_decoder_step(s->d, segment, (int)count, false);
+    if (logits)
+        append(s, tokens, count);
+    return logits;
+}
+
+int64_t wk_session_alike(const wk_session *s, int64_t count)
+{
+    const wk_rope_config *r = &s->d->c.rope;
+    int64_t               position = wk_session_length(s), n = 1;
+    while (n < count && wk_rope_class(r, position + n + 1) == wk_rope_class(r, position + 1))
+        n++;
+    return wk_min_i64(n, count);
+}
+
+wk_tensor *wk_session_push_all(wk_session *s, const int32_t *tokens, int64_t count)
+{
+    if (wk_ok() && (!s || !tokens || count < 1))
+        wk_fail(WK_ERR_ARGUMENT, "session: there is no token to push");
+    if (!wk_ok() || !reserve(s, wk_session_length(s) + count))
+        return NULL;
+    wk_scope   scope = wk_mark();
+    wk_tensor *logits = NULL;
+    for (int64_t at = 0, n; at < count && wk_ok(); at += n) {
+        n = wk_session_alike(s, wk_min_i64(ROWS, count - at));
+        wk_tensor *part = step_singly(s, tokens + at, n); // [n, vocab]
+        if (n == count)
+            logits = part;
+        else if (!logits && part)
+            logits = wk_empty_of(WK_F32, WK_SHAPE(count, wk_dim(part, 1)));
+        if (n < count)
+            wk_write(logits, part, 0, at);
+    }
+    return wk_yield(scope, wk_ok() ? logits : NULL);
+}
+
 wk_tensor *wk_session_push(wk_session *s, int32_t token)
 {
     if (!wk_ok())
@@ -199,7 +257,38 @@ wk_tensor *wk_session_sync(wk_session *s, const int32_t *tokens, int64_t count)
         wk_sweep(scope);
         logits = step(&(wk_session_step){ s, tokens + at, n }, 1, false, count);
         wk_progress_at(&progress, (double)(at + n));
+        if (wk_ok() && s->on_progress && !s->on_progress(at + n, count, s->user))
+            wk_fail(WK_ERR_INTERRUPTED, "prompt: stopped after %lld of %lld tokens",
+                    (long long)(at + n), (long long)count);
     }
     wk_progress_end(&progress);
     return wk_yield(scope, wk_ok() ? wk_reshape(logits, -1) : NULL);
+}
+
+/* ---- Copies ------------------------------------------------------------- */
+
+wk_session *wk_session_fork(const wk_session *s)
+{
+    if (wk_ok() && !s)
+        wk_fail(WK_ERR_ARGUMENT, "session: a copy of NULL");
+    if (!wk_ok())
+        return NULL;
+    int64_t     length = wk_session_length(s);
+    wk_session *f = wk_session_new(s->model, .context = s->context, .chunk = s->chunk,
+                                   .on_progress = s->on_progress, .user = s->user);
+    wk_scope    scope = wk_mark();
+    if (f && length > 0 && reserve(f, length)) {
+        for (int64_t i = 0; i < s->d->c.layers && wk_ok(); i++) {
+            wk_write(f->kv[i].k, wk_narrow(s->kv[i].k, 2, 0, length), 2, 0);
+            wk_write(f->kv[i].v, wk_narrow(s->kv[i].v, 2, 0, length), 2, 0);
+        }
+        append(f, s->tokens.id, length);
+        f->class = s->class;
+        f->computed = 0;
+    }
+    wk_sweep(scope);
+    if (wk_ok())
+        return f;
+    wk_session_free(f);
+    return NULL;
 }

@@ -244,6 +244,37 @@ static bool stands_alone(wk_str text, size_t start, size_t end)
     return end == text.size || !wk_is_word(wk_utf8_next(&p, text.at + text.size, NULL));
 }
 
+bool wk_added_may(const wk_encoder *e, const wk_added_token *x, int origin)
+{
+    return origin == WK_TEMPLATES ||
+           !(x->special || (origin == WK_WRITTEN && strstr(e->control, x->content.at)));
+}
+
+/* Must these bytes of a chat stay text? */
+static bool is_guarded(const wk_encoder *e, const wk_added_set *set, const wk_added_token *x,
+                       const char *at, size_t size)
+{
+    bool may = wk_added_may(e, x, e->part);
+    for (size_t i = 0; may && set == &e->t->added.raw && i < size; i++)
+        may = wk_added_may(e, x, e->origin[at + i - e->base]);
+    return !may;
+}
+
+size_t wk_special_end(const wk_tokenizer *t, wk_str text, size_t from)
+{
+    const char *first = NULL;
+    size_t      size = 0;
+    for (size_t i = 0; i < t->added.count; i++) {
+        wk_str      s = t->added.at[i].content;
+        const char *at = t->added.at[i].special && from < text.size
+                             ? memmem(text.at + from, text.size - from, s.at, s.size)
+                             : NULL;
+        if (at && (!first || at < first || (at == first && s.size > size)))
+            first = at, size = s.size;
+    }
+    return first ? (size_t)(first - text.at) + size : SIZE_MAX;
+}
+
 bool wk_added_cut(wk_encoder *e, const wk_added_set *set, wk_str text, bool first,
                   wk_segment_fn part)
 {
@@ -256,6 +287,10 @@ bool wk_added_cut(wk_encoder *e, const wk_added_set *set, wk_str text, bool firs
         at = end;
         if ((e->plain && x->special) || (x->single_word && !stands_alone(text, start, end)))
             continue;
+        if (e->origin && is_guarded(e, set, x, text.at + start, end - start)) {
+            at = start + 1; /* one of the template may begin inside */
+            continue;
+        }
         for (size_t p = start; x->lstrip && start > done; start = p)
             if (p = step_back(text, start, &c), !wk_is_space(c))
                 break;

@@ -9,9 +9,7 @@
 #ifndef WK_SRC_TEXT_H
 #define WK_SRC_TEXT_H
 
-#include "../base/base.h"
-
-#include <wick/text.h>
+#include "chat.h"
 
 /* ---- Unicode (unicode.c, normal.c) -------------------------------------- */
 
@@ -371,6 +369,10 @@ struct wk_encoder {
     const wk_tokenizer *t;
     wk_tokens          *out;
     bool                plain;
+    const char         *base; /* of origins: where the text begins */
+    const uint8_t      *origin;
+    const char         *control; /* the text of the template */
+    int                 part;    /* origin of what is behind the normalizers */
 
     uint64_t       budget;
     wk_text_work   work;
@@ -398,6 +400,9 @@ struct wk_tokenizer {
 
     _Atomic(wk_encoder *) idle[WK_IDLE_ENCODERS];
 };
+
+/* May token x be made of bytes of this origin?  Bytes of the template may be anything. */
+bool wk_added_may(const wk_encoder *e, const wk_added_token *x, int origin);
 
 wk_str wk_text_keep(wk_tokenizer *t, wk_str s); /* a copy that lives as long as t */
 bool   wk_tokenizer_finish(wk_tokenizer *t); /* once all was read: what depends on several parts */

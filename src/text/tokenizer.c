@@ -205,14 +205,40 @@ static bool normal_part(wk_encoder *e, const wk_added_token *token, wk_str text,
     return token ? wk_tokens_add(e->out, token->id) : wk_text_emit(e, 0, text, first);
 }
 
-static bool raw_part(wk_encoder *e, const wk_added_token *token, wk_str text, bool first)
+static bool normal_text(wk_encoder *e, wk_str text, bool first)
 {
-    if (token)
-        return wk_tokens_add(e->out, token->id);
     text = wk_text_normalize(&e->t->normalizers, &e->work, e->normal, text);
     first &= !e->work.cut_front;
     return wk_ok() && wk_text_spend(&e->budget, text.size, e->t->name) &&
            wk_added_cut(e, &e->t->added.normal, text, first, normal_part);
+}
+
+/* Could a token that is matched behind the normalizers be made of what is not the template's? */
+static bool has_guarded(const wk_encoder *e)
+{
+    const wk_added *a = &e->t->added;
+    for (size_t i = 0; i < a->normal.count; i++)
+        if (!wk_added_may(e, &a->at[a->normal.token[i]], WK_WRITTEN))
+            return true;
+    return false;
+}
+
+static bool raw_part(wk_encoder *e, const wk_added_token *token, wk_str text, bool first)
+{
+    if (token)
+        return wk_tokens_add(e->out, token->id);
+    if (!e->origin || !has_guarded(e))
+        return normal_text(e, text, first);
+    /* Normalizers lose the place: part by part, then. */
+    const uint8_t *origin = e->origin + (text.at - e->base);
+    for (size_t from = 0, to; wk_ok() && from < text.size; from = to) {
+        for (to = from + 1; to < text.size && origin[to] == origin[from]; to++)
+            ;
+        e->part = origin[from];
+        normal_text(e, (wk_str){ text.at + from, to - from }, first && !from);
+    }
+    e->part = WK_TEMPLATES;
+    return wk_ok();
 }
 
 /* Text with U+FFFD for each byte that is not part of a character. */
@@ -250,6 +276,40 @@ static bool encode_all(wk_encoder *e, wk_str text, bool special)
     return wk_ok();
 }
 
+/* All of text, or nothing. */
+static bool encode(wk_tokens *out, const wk_tokenizer *t, wk_str text, const wk_encode_args *args,
+                   const wk_chat_text *chat)
+{
+    if (wk_ok() && text.size > INT32_MAX)
+        wk_fail(WK_ERR_ARGUMENT, "encode: %zu bytes of text are more than 2 GiB", text.size);
+    wk_encoder *e = wk_ok() ? encoder_take(t) : NULL;
+    size_t      before = out->count;
+    if (!e)
+        return false;
+    e->out = out;
+    e->plain = args->plain;
+    e->origin = chat ? chat->origin : NULL;
+    e->base = text.at;
+    e->control = chat ? chat->control : "";
+    e->part = WK_TEMPLATES;
+    e->spans = 0;
+    e->budget = wk_text_budget(text.size);
+    bool changed = !wk_utf8_valid(text.at, text.size);
+    text = clean(e, text);
+    if (changed) { /* its bytes are no longer where their origins say */
+        e->origin = NULL;
+        e->plain |= chat != NULL;
+    }
+    if (wk_ok() && chat)
+        wk_added_cut(e, &t->added.raw, text, chat->first, raw_part);
+    else if (wk_ok())
+        encode_all(e, text, !args->no_special);
+    if (!wk_ok())
+        out->count = before;
+    encoder_give(e);
+    return wk_ok();
+}
+
 bool wk_encode_with(wk_tokens *out, const wk_encode_args *args)
 {
     if (!wk_ok())
@@ -262,23 +322,13 @@ bool wk_encode_with(wk_tokens *out, const wk_encode_args *args)
         return false;
     }
     wk_str text = { args->text, args->size ? args->size : strlen(args->text) };
-    if (text.size > INT32_MAX) {
-        wk_fail(WK_ERR_ARGUMENT, "encode: %zu bytes of text are more than 2 GiB", text.size);
-        return false;
-    }
-    wk_encoder *e = encoder_take(args->tokenizer);
-    size_t      before = out->count;
-    if (!e)
-        return false;
-    e->out = out;
-    e->plain = args->plain;
-    e->spans = 0;
-    e->budget = wk_text_budget(text.size);
-    text = clean(e, text);
-    if (!wk_ok() || !encode_all(e, text, !args->no_special))
-        out->count = before;
-    encoder_give(e);
-    return wk_ok();
+    return encode(out, args->tokenizer, text, args, NULL);
+}
+
+bool wk_encode_chat(wk_tokens *out, const wk_tokenizer *t, const wk_chat_text *chat)
+{
+    static const wk_encode_args none = { .no_special = true };
+    return !chat->text.size || encode(out, t, chat->text, &none, chat);
 }
 
 bool wk_tokens_add(wk_tokens *tokens, int32_t id)

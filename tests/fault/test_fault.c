@@ -356,11 +356,14 @@ static double tokenize(void)
 
 TEST(allocations_of_tokenizers)
 {
-    static const char *const names[] = { "gpt2", "llama2", "llama3",    "gemma",
-                                         "clip", "bert",   "metaspace", "levels" };
+    static const char *const names[] = {
+        "gpt2.json",     "llama2.json",    "llama3.json",    "gemma.json",   "clip.json",
+        "bert.json",     "metaspace.json", "levels.json",    "gguf/t5.gguf", "gguf/unigram.json",
+        "gguf/spm.gguf", "gguf/bpe.gguf",  "gguf/bert.gguf",
+    };
     for (size_t i = 0; i < WK_COUNT(names); i++) {
         char path[100];
-        snprintf(path, sizeof path, "tests/golden/tokenizer/%s.json", names[i]);
+        snprintf(path, sizeof path, "tests/golden/tokenizer/%s", names[i]);
         tokenizer_path = path;
         tokenize(); /* does this build have what it needs? */
         bool lacks = !wk_ok() && strstr(wk_message(), "was built without");
@@ -369,6 +372,50 @@ TEST(allocations_of_tokenizers)
         else
             sweep(names[i], tokenize);
     }
+}
+
+/* ---- Conversations ------------------------------------------------------- */
+
+static double chat(void)
+{
+    static const char text[] =
+        "{% macro f(a, b=2) %}{{ a ~ b }}{% endmacro %}{{ bos_token }}{% set ns = namespace(n=0) %}"
+        "{% for m in messages if m.role is string %}{% set ns.n = ns.n + loop.index %}"
+        "<|im_start|>{{ m.role | upper }}{{ m.content.split('l') | map('trim') | sort | join('-') "
+        "}}{{ f(ns.n, b=m | tojson(indent=1)) }}{{ '%5s|%r' % (m.role, m) }}{{ m.items() | list "
+        "}}{{ dict(a=1) }}<|im_end|>{% endfor %}{{ strftime_now('x') }}{{ 'a\\u00e9'[::-1] }}";
+    static const char messages[] = "[{\"role\": \"user\", \"content\": \"hel\\u00e9lo\"},"
+                                   "{\"role\": \"assistant\", \"content\": \"the world\"}]";
+    static const char config_text[] =
+        "{\"bos_token\": {\"content\": \"<s>\"}, \"chat_template\": [{\"name\": \"default\", "
+        "\"template\": \"x\"}]}";
+    char      path[1200];
+    wk_tokens ids = { 0 };
+    double    sum = 0;
+    for (int named = 0; named < 2 && wk_ok(); named++) {
+        snprintf(path, sizeof path, "%s/chat_template.jinja", folder);
+        if (named)
+            remove(path);
+        else
+            wk_write_file(path, text, sizeof text - 1);
+        snprintf(path, sizeof path, "%s/tokenizer_config.json", folder);
+        wk_write_file(path, config_text, sizeof config_text - 1);
+        wk_model *m = wk_model_open(folder);
+        if (m)
+            wk_chat_tokens(&ids, .model = m, .messages = messages, .options = "{\"x\": 1}");
+        wk_model_free(m);
+    }
+    for (size_t i = 0; i < ids.count; i++)
+        sum = fmod(sum * 31 + ids.id[i], 1e9);
+    wk_tokens_free(&ids);
+    return sum;
+}
+
+TEST(allocations_of_conversations)
+{
+    make_folder();
+    copy_into_folder("tests/golden/templates/bytes.json", "tokenizer.json");
+    sweep("chat", chat);
 }
 
 /* A tokenizer that could not encode or decode a text can do it later. */

@@ -31,11 +31,12 @@ CASES = [
 
 
 def tokenizer():
-    """Bytes, as many as the vocabulary has room for."""
+    """Letters, as many as the vocabulary has room for, and two of them together."""
     vocab = {"<|endoftext|>": 0, "<s>": 1, "</s>": 2}
-    for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRS":
+    for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR":
         vocab[c] = len(vocab)
-    t = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocab, merges=[]))
+    vocab["ab"] = len(vocab)
+    t = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocab, merges=[("a", "b")]))
     t.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     t.decoder = tokenizers.decoders.ByteLevel()
     t.add_special_tokens(["<|endoftext|>", "<s>", "</s>"])

@@ -106,12 +106,10 @@ def train(kind, size, **options):
     rules = path("rules.tsv")
     with open(rules, "w", encoding="utf-8") as f:
         for a, b in RULES:
-            f.write(
-                " ".join(f"{ord(c):X}" for c in a) + "\t" + " ".join(f"{ord(c):X}" for c in b) + "\n"
-            )
+            f.write("\t".join(" ".join(f"{ord(c):X}" for c in x) for x in (a, b)) + "\n")
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([line for text in M.CORPUS * 3 for line in text.split("\n") if line]),
+        sentence_iterator=iter([x for text in M.CORPUS * 3 for x in text.split("\n") if x]),
         model_writer=out,
         model_type=kind,
         vocab_size=size,

@@ -91,6 +91,20 @@ TEST(gguf_models_that_are_refused)
     CHECK_ERROR("no such file or folder");
 }
 
+TEST(gguf_files_run_alone)
+{
+    wk_tokens ids = { 0 };
+    wk_model *m = wk_model_open("tests/golden/models/qwen3.gguf");
+    CHECK(wk_encode(&ids, wk_model_tokenizer(m), "abcABC"));
+    CHECK(ids.count == 5 && ids.id[0] == 47 && ids.id[1] == 5 && ids.id[4] == 31);
+    CHECK(wk_model_tokenizer(m) == wk_model_tokenizer(m));
+    char *text = wk_decode(wk_model_tokenizer(m), ids.id, ids.count, false);
+    CHECK_STR(text, "abcABC");
+    free(text);
+    wk_tokens_free(&ids);
+    wk_model_free(m);
+}
+
 /* As many heads in each layer, but in a list, is the same; so are no experts. */
 TEST(gguf_values_that_change_nothing)
 {

@@ -116,9 +116,9 @@ INLINE void few(int m, int chains, const char *w, int64_t w_row, int64_t count,
     {                                                                                              \
         few(m, chains, w, w_row, count, j, sums);                                                  \
     }
-FEW(1, 4)
-FEW(2, 4)
+FEW(1, 2)
+FEW(2, 2)
 FEW(4, 2)
-FEW(8, 1)
+FEW(8, 2)
 
 const wk_few_fn wk_panels_few[4] = { few_1, few_2, few_4, few_8 };
