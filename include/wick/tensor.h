@@ -57,6 +57,7 @@ typedef enum {
     WK_Q2_0,
     WK_Q8_1,
     WK_Q8_K,
+    WK_NF4, /* of bitsandbytes; GGUF files do not have it */
     WK_DTYPE_COUNT
 } wk_dtype;
 
