@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* model.c - models opened, described, saved: a folder of config.json, weights, tokenizer
  * and generation_config.json, as transformers writes it. */
-#include "models.h"
+#include "convert.h"
 
 #include <wick/io.h>
 
@@ -340,12 +340,22 @@ static bool save_beside(const wk_model *m, const char *folder)
 
 bool wk_model_save(const wk_model *m, const char *folder)
 {
+    return wk_model_save_as(m, folder, &(wk_convert_args){ 0 });
+}
+
+bool wk_model_save_as(const wk_model *m, const char *folder, const wk_convert_args *how)
+{
     if (!wk_ok() || !m || !wk_make_folder(folder))
         return false;
     char *weights = wk_path_join(folder, "model.safetensors");
     char *config = wk_path_join(folder, "config.json");
-    if (weights && config && wk_store_save(m->store, weights) &&
-        wk_write_file(config, m->config, strlen(m->config)))
+    bool  good = weights && config &&
+                (m->gguf || how->dtype ? wk_weights_save(m, weights, how)
+                                       : wk_store_save(m->store, weights)) &&
+                wk_write_file(config, m->config, strlen(m->config));
+    if (good && m->gguf)
+        wk_gguf_save_beside(wk_store_archive(m->store), folder);
+    else if (good)
         save_beside(m, folder);
     wk_free(weights);
     wk_free(config);
@@ -356,6 +366,8 @@ bool wk_model_settle(wk_model *m, const char *folder)
 {
     if (!wk_ok() || !wk_make_folder(folder) || (m->path && !strcmp(m->path, folder)))
         return wk_ok();
+    if (m->gguf) /* what it needs lies in its own file */
+        return wk_gguf_save_beside(wk_store_archive(m->store), folder);
     char *path = wk_str_copy(wk_str_of(folder));
     if (path && m->path && save_beside(m, folder)) {
         wk_free(m->path);
