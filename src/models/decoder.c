@@ -440,9 +440,8 @@ wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout
         return NULL;
     wk_scope scope = wk_mark();
     int64_t  half = d->c.rope.dims / 2;
-    pass     p = {
-            .d = d, .b = wk_dim(ids, 0), .t = wk_dim(ids, 1), .dropout = dropout, .recompute = recompute
-    };
+    pass     p = { .d = d, .b = wk_dim(ids, 0), .t = wk_dim(ids, 1), .recompute = recompute };
+    p.dropout = dropout;
     size_t numbers = (size_t)(p.t * half);
     float *cos = wk_alloc_array(2 * numbers, sizeof *cos);
     if (!cos)

@@ -115,8 +115,8 @@ TEST(nf4_has_the_quantiles_of_the_normal_distribution)
                                        0.5626170039176941,
                                        0.7229568362236023,
                                        1 };
-    float   row[32], back[32];
-    uint8_t b[18], again[18];
+    float               row[32], back[32];
+    uint8_t             b[18], again[18];
     for (int i = 0; i < 32; i++)
         row[i] = (float)levels[i % 16] * 0.75f;
     CHECK(wk_nf4_store(b, row, 32, NULL));

@@ -394,7 +394,9 @@ def cases():
         ),
         "bnb_nf4_nested": (
             bnb_4bit("nf4", True),
-            bnb_config(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True),
+            bnb_config(
+                load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True
+            ),
             dict(intermediate_size=96),
         ),
         "bnb_fp4": (
