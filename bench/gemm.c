@@ -16,23 +16,44 @@
 #include <string.h>
 #include <time.h>
 
-enum { SAMPLES = 15, MOST_WEIGHTS = 64, FEW_ROWS = 8, BATCH = 12 };
+enum { SAMPLES = 15, MOST_WEIGHTS = 128, FEW_ROWS = 8, BATCH = 12 };
 
 static const double SAMPLE_TIME = 0.05, COLD_BYTES = 400e6;
 
 static const char *const standard[] = {
-    "matmul:f32:16x16x16",         "matmul:f32:32x32x32",
-    "matmul:f32:64x64x64",         "matmul:f32:128x128x128",
-    "matmul:f32:256x256x256",      "matmul:f32:512x512x512",
-    "matmul:f32:1024x1024x1024",   "matmul:f32:2048x2048x2048",
-    "matmul:f32:4096x4096x4096",   "bmm:f32:64x64x64",
-    "bmm:f32:128x128x64",          "linear:f32:512x4096x4096",
-    "linear:bf16:512x4096x4096",   "linear:bf16:512x5632x2048",
-    "linear:bf16:512x2048x5632",   "linear:bf16:512x1536x576",
-    "linear:bf16:512x3072x768",    "linear:f32*bf16:512x4096x4096",
-    "glu:f32*bf16:512x5632x2048",  "linear:f32:1x4096x4096",
-    "linear:bf16:1x4096x4096",     "linear:f32*bf16:1x4096x4096",
+    "matmul:f32:16x16x16",
+    "matmul:f32:32x32x32",
+    "matmul:f32:64x64x64",
+    "matmul:f32:128x128x128",
+    "matmul:f32:256x256x256",
+    "matmul:f32:512x512x512",
+    "matmul:f32:1024x1024x1024",
+    "matmul:f32:2048x2048x2048",
+    "matmul:f32:4096x4096x4096",
+    "bmm:f32:64x64x64",
+    "bmm:f32:128x128x64",
+    "linear:f32:512x4096x4096",
+    "linear:bf16:512x4096x4096",
+    "linear:bf16:512x5632x2048",
+    "linear:bf16:512x2048x5632",
+    "linear:bf16:512x1536x576",
+    "linear:bf16:512x3072x768",
+    "linear:f32*bf16:512x4096x4096",
+    "glu:f32*bf16:512x5632x2048",
+    "linear:f32:1x4096x4096",
+    "linear:bf16:1x4096x4096",
+    "linear:f32*bf16:1x4096x4096",
     "linear:f32*bf16:4x4096x4096",
+    "linear:f32*q4_0:1x4096x4096",
+    "linear:f32*q8_0:1x4096x4096",
+    "linear:f32*q4_k:1x4096x4096",
+    "linear:f32*q6_k:1x4096x4096",
+    "linear:f32*q4_0:4x4096x4096",
+    "linear:f32*q4_0:8x4096x4096",
+    "linear:f32*q4_0:512x4096x4096",
+    "linear:f32*q8_0:512x4096x4096",
+    "linear:f32*q4_k:512x4096x4096",
+    "linear:f32*q6_k:512x4096x4096",
 };
 
 typedef struct {
@@ -78,12 +99,30 @@ static wk_tensor *run(job *j, long turn)
     return wk_matmul(j->input, w);
 }
 
+static double bytes_of(wk_dtype d) { return (double)wk_dtype_size(d) / (double)wk_dtype_block(d); }
+
+/* Random numbers; those of blocks repeat after 64 rows, as it takes long to choose scales. */
+static wk_tensor *weight_of(wk_dtype w, int64_t rows, int64_t cols)
+{
+    if (wk_dtype_block(w) == 1)
+        return wk_randn_of(w, WK_SHAPE(rows, cols));
+    int64_t    some = rows < 64 ? rows : 64;
+    wk_tensor *part = wk_cast(wk_randn(some, cols), w),
+              *whole = wk_empty_of(w, WK_SHAPE(rows, cols));
+    size_t bytes = wk_bytes(part);
+    for (size_t at = 0; wk_ok() && at < wk_bytes(whole); at += bytes) {
+        size_t left = wk_bytes(whole) - at;
+        memcpy((char *)wk_data(whole) + at, wk_data(part), left < bytes ? left : bytes);
+    }
+    return whole;
+}
+
 static void prepare(job *j)
 {
     bool     packs = !strcmp(j->op, "linear") || !strcmp(j->op, "glu");
     bool     rows = packs || !strcmp(j->op, "loose");
     wk_dtype x = wk_dtype_find(j->x), w = wk_dtype_find(j->w);
-    double   bytes = (double)j->n * (double)j->k * (double)wk_dtype_size(w);
+    double   bytes = (double)j->n * (double)j->k * bytes_of(w);
     if (j->m <= FEW_ROWS)
         j->weights = (int)(COLD_BYTES / bytes) + 1;
     if (j->weights < 2 && !strcmp(j->op, "glu"))
@@ -97,8 +136,8 @@ static void prepare(job *j)
     }
     j->input = wk_randn_of(x, WK_SHAPE(j->m, j->k));
     for (int i = 0; i < j->weights; i++)
-        j->weight[i] = packs  ? wk_pack(wk_randn_of(w, WK_SHAPE(j->n, j->k)))
-                       : rows ? wk_randn_of(w, WK_SHAPE(j->n, j->k))
+        j->weight[i] = packs  ? wk_pack(weight_of(w, j->n, j->k))
+                       : rows ? weight_of(w, j->n, j->k)
                               : wk_randn_of(w, WK_SHAPE(j->k, j->n));
 }
 
@@ -152,7 +191,7 @@ int main(int argc, char **argv)
         double t = measure(&j), terms = (double)j.n * (double)j.k * sides;
         printf("%-34s %12.2f %12.1f", text, 1e6 * t, 2e-9 * terms * (double)j.m / t);
         if (j.m <= FEW_ROWS)
-            printf(" %10.1f", 1e-9 * terms * (double)wk_dtype_size(wk_dtype_find(j.w)) / t);
+            printf(" %10.1f", 1e-9 * terms * bytes_of(wk_dtype_find(j.w)) / t);
         printf("\n");
         fflush(stdout);
         wk_sweep(scope);

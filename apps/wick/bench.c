@@ -2,7 +2,8 @@
 /* bench.c - wick bench: prompt and generation speed, as medians of repeats.
  *
  * As llama-bench does it: a prompt of p tokens into an empty session, and n tokens one
- * by one from an empty session, without choosing among them. */
+ * by one from an empty session, without choosing among them.  With --lookup or --draft also
+ * the likeliest n tokens behind a prompt that repeats itself, with guesses and without. */
 #include "cli.h"
 
 #include <stdio.h>
@@ -74,6 +75,34 @@ static double time_answer(wk_model *m, const int32_t *tokens, int64_t count)
     return seconds;
 }
 
+/* What guesses, if anything does. */
+static wk_generate_args guesses;
+
+static double time_text(wk_model *m, const int32_t *tokens, int64_t count, bool guess)
+{
+    enum { PERIOD = 24, REPEATED = 5 };
+    int32_t           prompt[PERIOD * REPEATED];
+    wk_generate_stats stats = { 0 };
+    for (int i = 0; i < PERIOD * REPEATED; i++)
+        prompt[i] = tokens[i % (count < PERIOD ? count : PERIOD)];
+    wk_generate_args a = guess ? guesses : (wk_generate_args){ 0 };
+    a.model = m, a.tokens = prompt, a.token_count = PERIOD * REPEATED;
+    a.max_tokens = count, a.context = count + PERIOD * REPEATED, a.ignore_end = true;
+    a.stats = &stats;
+    wk_generate_with(&a);
+    return stats.new_seconds > 0 ? stats.new_seconds : 1e-9;
+}
+
+static double time_plain(wk_model *m, const int32_t *tokens, int64_t count)
+{
+    return time_text(m, tokens, count, false);
+}
+
+static double time_guessed(wk_model *m, const int32_t *tokens, int64_t count)
+{
+    return time_text(m, tokens, count, true);
+}
+
 static void measure(result *r, wk_model *m, const int32_t *tokens,
                     double (*fn)(wk_model *m, const int32_t *tokens, int64_t count))
 {
@@ -135,19 +164,28 @@ int bench_verb(settings *s)
     result results[] = {
         { "prompt", given(s, "prompt") ? s->prompt_length : 512, { 0 }, repeats },
         { "generate", given(s, "max-tokens") ? s->max_tokens : 128, { 0 }, repeats },
+        { "repeat", 0, { 0 }, repeats },
+        { "guessed", 0, { 0 }, repeats },
     };
+    if (s->lookup || s->draft)
+        results[2].tokens = results[3].tokens = results[1].tokens;
     int64_t   most = results[0].tokens > results[1].tokens ? results[0].tokens : results[1].tokens;
     wk_model *m = s->synthetic ? open_synthetic(s) : open_model(s, s->place[0]);
-    int32_t  *tokens = malloc((size_t)(most > 0 ? most : 1) * sizeof *tokens);
+    guesses = (wk_generate_args){ .lookup = s->lookup, .draft_tokens = s->draft_tokens };
+    guesses.draft = m && s->draft ? open_model(s, s->draft) : NULL;
+    int32_t *tokens = malloc((size_t)(most > 0 ? most : 1) * sizeof *tokens);
     for (int64_t i = 0; tokens && m && i < most; i++)
         tokens[i] = (int32_t)((i * 7919 + 13) % wk_model_describe(m).vocab);
     if (m && tokens) {
         measure(&results[0], m, tokens, time_prompt);
         measure(&results[1], m, tokens, time_answer);
+        measure(&results[2], m, tokens, time_plain);
+        measure(&results[3], m, tokens, time_guessed);
         if (wk_ok())
-            print(s, m, results, 2);
+            print(s, m, results, 4);
     }
     free(tokens);
+    wk_model_free(guesses.draft);
     wk_model_free(m);
     return finish();
 }

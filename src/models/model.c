@@ -93,6 +93,8 @@ static bool read_config(wk_model *m, const wk_model_args *a, const char *file)
         wk_fail(WK_ERR_UNSUPPORTED, "%s: model_type \"%s\" is not known", file, type);
     if (wk_ok())
         m->decoder = wk_decoder_new(row, c, wk_root(m->store), a->train, a->config);
+    if (!wk_ok() && a->path && !strstr(wk_message(), a->path))
+        wk_context("%s", a->path);
     const char *unknown = wk_ok() && !a->lenient ? wk_conf_unknown(c, harmless) : NULL;
     if (unknown)
         wk_fail(
@@ -171,10 +173,11 @@ static bool open_path(wk_model *m, const wk_model_args *a)
 {
     bool  folder = wk_path_is_folder(a->path);
     char *file = wk_path_join(a->path, "config.json");
+    bool  config = folder && file && (wk_path_is_file(file) || wk_path_is_folder(file));
     m->path = wk_str_copy(wk_str_of(a->path));
     if (wk_ok() && !folder && !wk_path_is_file(a->path))
         wk_fail(WK_ERR_IO, "%s: no such file or folder", a->path);
-    else if (wk_ok() && folder && wk_path_is_file(file) ? open_folder(m, a, file) : open_gguf(m, a))
+    else if (wk_ok() && config ? open_folder(m, a, file) : open_gguf(m, a))
         list_unused(m);
     wk_free(file);
     return wk_ok();
@@ -258,7 +261,7 @@ wk_model_info wk_model_describe(const wk_model *m)
                          .dtype = wk_dtype_of(m->decoder->layer[0].projection[WK_Q].own.weight) };
     for (int i = 0; i < wk_store_count(m->store); i++) {
         const wk_tensor *x = wk_store_at(m->store, i);
-        info.parameters += wk_count(x);
+        info.parameters += wk_dtype_is_float(wk_dtype_of(x)) ? wk_count(x) : 0;
         info.bytes += (int64_t)wk_bytes(x);
     }
     return info;

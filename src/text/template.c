@@ -733,14 +733,15 @@ char *wk_template_render_with(const wk_template_args *a)
     if (wk_json_open(&j, "variables", json, size)) {
         wk_value v = read_variables(&d);
         r.variables = wk_ok() ? v.dict : NULL;
-        wk_context("%s", r.t->name);
     }
+    if (!wk_json_close(&j))
+        r.variables = NULL;
+    wk_context("%s", r.t->name);
     if (r.variables)
         run(&r, &frame, r.t->body);
     if (wk_error() == WK_ERR_MEMORY)
         wk_context("%s:%d", r.t->name, r.line);
     char *text = result(&r, a);
-    wk_json_close(&j); /* what has no escapes is borrowed from it */
     if (!wk_ok())
         free(text);
     wk_arena_free(&r.arena);

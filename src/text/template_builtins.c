@@ -482,7 +482,7 @@ static wk_value map(wk_run *r, wk_value self, const wk_args *a)
         name.kind == WK_TEXT ? wk_builtin_find(str_of(name.text), WK_FILTER) : NULL;
     if (wk_ok() && !b && path.kind == WK_UNDEFINED)
         return wk_run_fail(r, "map: no filter and no attribute");
-    wk_args rest = { a->at + 1, a->count - 1, a->named };
+    wk_args rest = { b ? a->at + 1 : NULL, b ? a->count - 1 : 0, a->named };
     for (size_t i = 0; l && i < l->count && wk_run_enter(r); i++) {
         wk_value x = l->at[i];
         if (b)
@@ -503,7 +503,7 @@ static wk_value choose(wk_run *r, wk_value self, const wk_args *a, bool attribut
     const wk_builtin *b = name.kind == WK_TEXT ? wk_builtin_find(str_of(name.text), WK_TEST) : NULL;
     if (wk_ok() && ((a->count > skip && !b) || a->count < skip))
         return wk_run_fail(r, "select: there is no such test");
-    wk_args rest = { a->at + skip + 1, b ? a->count - skip - 1 : 0, a->named };
+    wk_args rest = { b ? a->at + skip + 1 : NULL, b ? a->count - skip - 1 : 0, a->named };
     for (size_t i = 0; l && i < l->count && wk_run_enter(r); i++) {
         wk_value x = attribute ? at_path(r, l->at[i], a->at[0], wk_value_missing(NULL)) : l->at[i];
         x = b && wk_ok() ? b->fn(r, x, &rest) : x;

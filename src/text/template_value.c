@@ -841,7 +841,9 @@ static void json_members(wk_run *r, wk_out *o, wk_value v, const wk_json_style *
                 wk_value_json(r, &name, key, style, depth);
             if (key.kind == WK_LIST)
                 wk_run_fail(r, "tojson: keys must be strings");
-            json_text(r, o, key.kind == WK_TEXT ? key.text : &(wk_text){ name.at, name.size, NULL },
+            json_text(r, o,
+                      key.kind == WK_TEXT ? key.text
+                                          : &(wk_text){ name.at ? name.at : "", name.size, NULL },
                       style->ascii);
             wk_out_text(r, o, &style->colon);
             wk_value *x = wk_dict_get(r, v.dict, key);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* test_quantize.c - files of fewer bits against what llama-quantize makes of the same models
- * (tests/golden/make_quantized.py): types, file type and bytes; and what is refused. */
+ * (tests/golden/make_quantize.py): types, file type and bytes; and what is refused. */
 #include "test.h"
 
 #include "../src/base/base.h"
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- The models of make_quantized.py ------------------------------------- */
+/* ---- The models of make_quantize.py ------------------------------------- */
 
 static const struct {
     const char *name, *architecture;

@@ -44,7 +44,7 @@ says 'needs a value' stderr
 code 2 $wick run "$model" -n many
 code 2 $wick logits
 for verb in run chat train finetune tokenizer logits tokenize detokenize inspect quantize convert \
-    bench doctor completion help; do
+    perplexity bench doctor completion help; do
     code 0 $wick help $verb
     says 'Examples:' stdout
     code 0 $wick $verb --help
@@ -109,6 +109,32 @@ cp "$temporary/stdout" "$temporary/first"
 code 0 $wick run "$model" --tokens 3 --ids -n 5 --seed 7
 cmp "$temporary/stdout" "$temporary/first"
 says 'answer 5 tokens' stderr
+
+# With guesses the same, and what they were worth; a file of text and what it costs.
+code 0 $wick run "Lily had a ball. Lily had a" -n 60 --seed 3 -q
+cp "$temporary/stdout" "$temporary/first"
+code 0 $wick run "Lily had a ball. Lily had a" -n 60 --seed 3 --lookup --draft-tokens 5
+cmp "$temporary/stdout" "$temporary/first"
+says '; guessed [0-9]*, [0-9]* right' stderr
+code 0 $wick run "Lily had a ball. Lily had a" -n 60 --seed 3 --draft apps/demo
+cmp "$temporary/stdout" "$temporary/first"
+code 1 $wick run "Lily had" -n 3 --lookup --draft-tokens 99
+says 'draft: 99 tokens at once' stderr
+code 1 $wick run "$model" --tokens 3,4 --ids -n 3 --draft apps/demo
+says 'a vocabulary of 2048' stderr
+code 2 $wick perplexity
+code 0 $wick perplexity README.md --ctx 64 --json
+says '^{"perplexity": [0-9.]*, "perplexity_error": ' stdout
+silent stderr
+code 0 $wick perplexity README.md --ctx 64 --stride 32
+says '^perplexity [0-9.]* +- [0-9.]* ' stdout
+says 'tokens/s' stderr
+code 1 $wick perplexity "$temporary/nothing"
+says 'nothing: No such file' stderr
+code 1 $wick perplexity - # an empty text
+says 'the text has 1 tokens, a window has 256' stderr
+code 0 $wick bench apps/demo -p 8 -n 30 -r 1 --lookup
+says '^guessed ' stdout
 
 code 0 $wick bench "$model" -p 8 -n 4 -r 2 --json
 says '"prompt": {"tokens": 8' stdout

@@ -178,6 +178,7 @@ TEST(gguf_vocabularies_that_are_wrong_are_refused)
     refused(&v, KEY("scores: is missing"));
 
     v = small("gpt2");
+    set(&v, (wk_gguf_value){ KEY("pre"), .text = "gpt-2" });
     refused(&v, KEY("merges: is missing"));
     set(&v, (wk_gguf_value){ KEY("merges"), .count = 2, .texts = merges });
     refused(&v, KEY("merges: \"c\" of a merge is not in the vocabulary"));

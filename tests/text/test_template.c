@@ -160,6 +160,7 @@ TEST(errors_of_templates_say_where)
           "t:1: operator + between");
     fails("x", "[1]", "t: variables:1:1: expected an object");
     fails("x", "{\"a\": }", "t: variables:1:7");
+    fails("x", "{} ,", "t: variables:1:4: text after the end");
     fails("\xFF", "{}", "t: not UTF-8");
     CHECK(wk_template_render(NULL, "{}") == NULL);
     CHECK_ERROR("the template or its variables are NULL");

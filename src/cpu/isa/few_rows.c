@@ -6,7 +6,10 @@
  * memory likes best, and meets each element with all rows of A.  Sums across lanes wait
  * until there are as many rows as lanes.  Intel's cores gain a fifth or more by asking
  * early for what lies WK_DISTANCE ahead; AMD's lose as much by it.  A long row of A does not
- * stay in the nearest cache: then four rows of the weight share each element of it. */
+ * stay in the nearest cache: then four rows of the weight share each element of it.
+ *
+ * What a row of A gives does not depend on how many there are, bit for bit: a model that
+ * checks several tokens at once finds what it finds one by one. */
 #include "matrix.h"
 
 #include "../simd.h"
@@ -41,14 +44,14 @@ enum { SUMS = 16 }; /* as many as registers allow */
 #else
 enum { SUMS = 8 };
 #endif
-/* Rows of the weight at a time, and vectors of each. */
-#define ROWS(m)   ((m) == 1 || (m) > SUMS / 2 ? 1 : SUMS / (m) >= 4 ? 4 : 2)
-#define UNROLL(m) (SUMS / (m) / ROWS(m) >= 4 ? 4 : SUMS / (m) / ROWS(m) >= 2 ? 2 : 1)
+/* Every product has CHAINS sums, of the vectors p, p + CHAINS, ..: one alone need not wait for
+ * its additions, and is the same bits as when others are computed beside it. */
+enum { CHAINS = 4, STEP = CHAINS * VF, TOGETHER = SUMS / CHAINS };
 
-/* What the loop below leaves: rows and ends of rows that do not fill it, from element p on. */
+/* What the loop below leaves: the end of a row, from element p on. */
 static __attribute__((noinline)) void rest(int64_t rows, int m, wk_dtype dtype, const char *w,
-                                           int64_t w_row, const wk_few_rows *j, int64_t p,
-                                           vf *parts)
+                                           int64_t w_row, const wk_few_rows *j, const float *x,
+                                           int64_t p, vf *parts)
 {
     const int64_t size = (int64_t)wk_dtypes[dtype].size, k = j->g->k;
     for (; p < k; p += VF)
@@ -56,65 +59,58 @@ static __attribute__((noinline)) void rest(int64_t rows, int m, wk_dtype dtype, 
             int64_t n = wk_min_i64(VF, k - p);
             vf      y = load_rest(w + r * w_row + p * size, dtype, n);
             for (int i = 0; i < m; i++) {
-                vf z = vload_part((const float *)j->x + i * j->x_row + p, n);
+                vf z = vload_part(x + i * j->x_row + p, n);
                 parts[i * VF + r] = vfma(z, y, parts[i * VF + r]);
             }
         }
 }
 
 /* parts[i * VF + r]: the products of row r of the weight with row i of x, one sum in each
- * lane. */
+ * lane; rows x m is at most TOGETHER. */
 INLINE void dots(int rows, int m, wk_dtype dtype, const char *w, int64_t w_row,
-                 const wk_few_rows *j, vf *parts)
+                 const wk_few_rows *j, const float *x, bool ask, vf *parts)
 {
-    const float  *x = j->x;
-    const int64_t x_row = j->x_row, k = j->g->k;
-    const int     unroll = UNROLL(m), size = dtype == WK_F32 ? 4 : 2, step = unroll * VF;
-    vf            sum[4][MOST_ROWS];
-    const int64_t whole = k / step * step;
-    int64_t       p = 0;
+    const int64_t x_row = j->x_row, k = j->g->k, whole = k / STEP * STEP;
+    const int     size = dtype == WK_F32 ? 4 : 2;
+    vf            sum[TOGETHER][CHAINS];
 #pragma GCC unroll 4
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
-        for (int i = 0; i < m; i++)
-            sum[r][i] = vset(0);
-    vf more[4] = { vset(0), vset(0), vset(0), vset(0) }; /* sums of one row */
-    for (; p < whole; p += step) {
+    for (int i = 0; i < rows * m; i++)
+#pragma GCC unroll 4
+        for (int u = 0; u < CHAINS; u++)
+            sum[i][u] = vset(0);
+    for (int64_t p = 0; p < whole; p += STEP) {
         /* near its end a row's prefetch goes on in the row that follows in turn */
         int64_t ahead = WK_DISTANCE + (p * size + WK_DISTANCE >= w_row ? (rows - 1) * w_row : 0);
-        if (rows > 1 || j->ask)
+        if (ask)
 #pragma GCC unroll 4
             for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-                for (int at = 0; at < step * size; at += 64)
+                for (int at = 0; at < STEP * size; at += 64)
                     __builtin_prefetch(w + r * w_row + p * size + at + ahead, 0, 2);
 #pragma GCC unroll 4
-        for (int u = 0; u < unroll; u++) {
+        for (int u = 0; u < CHAINS; u++) {
             vf y[4];
 #pragma GCC unroll 4
             for (int r = 0; r < rows; r++)
                 y[r] = load(w + r * w_row + (p + u * VF) * size, dtype);
-            if (rows * m == 1) {
-                more[u] = vfma(vload(x + p + u * VF), y[0], more[u]);
-                continue;
-            }
-#pragma GCC unroll 8
+#pragma GCC unroll 4
             for (int i = 0; i < m; i++) {
                 vf z = vload(x + i * x_row + p + u * VF);
 #pragma GCC unroll 4
                 for (int r = 0; r < rows; r++)
-                    sum[r][i] = vfma(z, y[r], sum[r][i]);
+                    sum[r * m + i][u] = vfma(z, y[r], sum[r * m + i][u]);
             }
         }
     }
-    sum[0][0] += more[0] + more[1] + (more[2] + more[3]);
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 8
-        for (int i = 0; i < m; i++)
-            parts[i * VF + r] = sum[r][i];
-    if (p < k)
-        rest(rows, m, dtype, w, w_row, j, p, parts);
+#pragma GCC unroll 4
+        for (int i = 0; i < m; i++) {
+            vf *s = sum[r * m + i];
+            parts[i * VF + r] = (s[0] + s[1]) + (s[2] + s[3]);
+        }
+    if (whole < k)
+        rest(rows, m, dtype, w, w_row, j, x, whole, parts);
 }
 
 /* Add up the lanes of each part. */
@@ -131,20 +127,23 @@ static __attribute__((noinline)) void add_lanes(int m, vf *parts, float *sums)
 }
 
 /* The sums of count rows of the weight, so many at a time, with m rows of x, at
- * [i * WK_AT_ONCE + r]. */
+ * [i * WK_AT_ONCE + r].  A row of the weight stays near while the rows of x go by. */
 INLINE void block(int rows, int m, wk_dtype dtype, const char *w, int64_t w_row, int64_t count,
                   const wk_few_rows *j, float *sums)
 {
-    vf parts[MOST_ROWS * VF];
+    const int    few = m < TOGETHER / rows ? m : TOGETHER / rows;
+    const float *x = j->x;
+    vf           parts[MOST_ROWS * VF];
     for (int64_t r = 0; r < count; r += VF) {
         int64_t n = wk_min_i64(VF, count - r), i = 0;
         for (; i + rows <= n; i += rows)
-            dots(rows, m, dtype, w + (r + i) * w_row, w_row, j, parts + i);
-        if (i < n) {
-            for (int l = 0; l < m; l++)
-                memset(parts + l * VF + i, 0, (size_t)(n - i) * sizeof *parts);
-            rest(n - i, m, dtype, w + (r + i) * w_row, w_row, j, 0, parts + i);
-        }
+            for (int l = 0; l < m; l += few)
+                dots(rows, few, dtype, w + (r + i) * w_row, w_row, j, x + l * j->x_row,
+                     (rows > 1 && m == 1) || (j->ask && l == 0), parts + l * VF + i);
+        for (; rows > 1 && i < n; i++)
+            for (int l = 0; l < m; l += few)
+                dots(1, few, dtype, w + (r + i) * w_row, w_row, j, x + l * j->x_row, false,
+                     parts + l * VF + i);
         add_lanes(m, parts, sums + r);
     }
 }
@@ -163,10 +162,10 @@ INLINE void block(int rows, int m, wk_dtype dtype, const char *w, int64_t w_row,
         block_##m##_f32, block_##m##_bf16, block_##m##_f16                                         \
     }
 BLOCKS(1, 1, 1)
-BLOCKS(1, 2, long)
-BLOCKS(2, ROWS(2), 2)
-BLOCKS(4, ROWS(4), 4)
-BLOCKS(8, ROWS(8), 8)
+BLOCKS(1, TOGETHER, long)
+BLOCKS(2, 1, 2)
+BLOCKS(4, TOGETHER / 2, 4)
+BLOCKS(8, TOGETHER / 2, 8)
 
 static const wk_few_fn blocks[][3] = { NAMES(1), NAMES(2), NAMES(4), NAMES(8), NAMES(long) };
 
@@ -205,7 +204,7 @@ static wk_few_fn choose(const wk_gemm *g)
     if (g->panels)
         return wk_cpu_current()->few ? wk_cpu_current()->few[power(g->m)] : NULL;
     bool known = w->dtype == WK_F32 || w->dtype == WK_BF16 || w->dtype == WK_F16;
-    bool is_long = g->m == 1;
+    bool is_long = g->m == 1 && g->k > LONG;
     return known && w->col == 1 && w->row >= g->k
                ? blocks[is_long ? 4 : power(g->m)][w->dtype == WK_F32    ? 0
                                                    : w->dtype == WK_BF16 ? 1

@@ -72,8 +72,8 @@ static void few_rows(const plan *p, int64_t begin, int64_t end)
                 few(&p->j, (const char *)g->b[s].data + (at + i) * p->panel_bytes, p->x,
                     sums[s] + i * WK_PANEL);
         WK_ISA(gemm_finish)
-        (g, 0, at * WK_PANEL, (int)g->m, (int)wk_min_i64(SIDE, g->n - at * WK_PANEL), sums[0],
-         p->sides > 1 ? sums[1] : NULL, SIDE);
+        (g, 0, at * WK_PANEL, (int)g->m, (int)wk_min_i64(n * WK_PANEL, g->n - at * WK_PANEL),
+         sums[0], p->sides > 1 ? sums[1] : NULL, SIDE);
     }
 }
 
@@ -171,11 +171,12 @@ static void piece(const plan *p, int64_t i, int64_t i_end, int64_t begin, int64_
 
 /* ---- The driver --------------------------------------------------------- */
 
+/* Pieces of nearly the same size. */
 static void work(void *ctx, int thread, int threads)
 {
     plan   *p = ctx;
     room    r = room_of(p, thread);
-    int64_t across = divide_up(p->panels, p->across), item;
+    int64_t item, across = divide_up(p->panels, p->across);
     (void)threads;
     if (p->g->m > 1) {
         while ((item = take(&p->next[0])) < p->groups)
@@ -183,12 +184,12 @@ static void work(void *ctx, int thread, int threads)
         wk_team_barrier();
     }
     while ((item = take(&p->next[1])) < across * divide_up(p->groups, p->down)) {
-        int64_t i = item / across * p->down, j = item % across * p->across;
-        int64_t end = wk_min_i64(j + p->across, p->panels);
+        int64_t i = item / across * p->down, j = item % across;
+        int64_t begin = j * p->panels / across, end = (j + 1) * p->panels / across;
         if (p->j.few)
-            few_rows(p, j, end);
+            few_rows(p, begin, end);
         else
-            piece(p, i, wk_min_i64(i + p->down, p->groups), j, end, &r);
+            piece(p, i, wk_min_i64(i + p->down, p->groups), begin, end, &r);
     }
 }
 
@@ -201,10 +202,10 @@ static void shape_work(plan *p, int threads)
     p->groups = divide_up(m, p->j.rows);
     p->down = wk_min_i64(BLOCK_ROWS / p->j.rows, p->groups);
     p->across = SIDE / WK_PANEL;
-    if (p->groups == 1) { /* long streams */
-        int64_t share = divide_up(divide_up(p->panels, threads), p->across);
-        int64_t stream = STREAM / (p->panel_bytes * p->sides * p->across);
-        p->across *= wk_max_i64(wk_min_i64(share, stream), 1);
+    if (p->groups == 1) { /* long streams, as many for each thread */
+        int64_t share = divide_up(p->panels, threads);
+        int64_t stream = wk_max_i64(STREAM / (p->panel_bytes * p->sides), 1);
+        p->across = divide_up(share, divide_up(share, stream));
     }
 }
 
@@ -222,6 +223,9 @@ static void prepare(plan *p)
     for (int i = 0; i < 16 && j->type->values; i++)
         j->values[i] = (int8_t)(j->type->values[i] ^ (p->kernels->bias ? 0x80 : 0));
     p->sides = g->b[1].data ? 2 : 1;
+#if defined __x86_64__
+    j->ask = __builtin_cpu_is("intel");
+#endif
     p->units = g->k / WK_UNIT;
     p->panels = divide_up(g->n, WK_PANEL);
     p->panel_bytes = g->k / j->type->block * j->type->bytes * WK_PANEL;

@@ -35,6 +35,16 @@ const wk_kernel WK_ISA(kernels)[WK_OP_LISTED + 1] = {
     [WK_OP_attention_grad] = { .run = WK_ISA(attention_grad), .strided = WK_ALL_OPERANDS },
 };
 
+/* Processors from before 2013 read quantized weights as f32; AVX-512 without VNNI has no
+ * products of bytes that are worth code of its own. */
+#if defined __AVX512F__
+#define QUANT_KERNELS &wk_cpu_quant_kernels_avx2
+#elif defined __AVX2__ || !defined __x86_64__
+#define QUANT_KERNELS &WK_ISA(quant_kernels)
+#else
+#define QUANT_KERNELS NULL
+#endif
+
 #define TABLE_NAME(isa)  wk_cpu_##isa
 #define TABLE_NAME2(isa) TABLE_NAME(isa)
 const wk_cpu_isa TABLE_NAME2(ISA) = {
@@ -44,5 +54,5 @@ const wk_cpu_isa TABLE_NAME2(ISA) = {
     .install_rows = WK_ISA(install_rows),
     .f32 = &WK_ISA(engine),
     .gemm = WK_ISA(gemm),
-    .quant = &WK_ISA(quant_kernels),
+    .quant = QUANT_KERNELS,
 };
