@@ -23,10 +23,12 @@ typedef struct { /* what the options say; zero is the default */
     double      epochs, lr, decay, dropout, clip, held_out, alpha;
     const char *output, *config, *tokenizer, *type, *schedule, *optimizer, *validation;
     const char *targets, *adapter, *system, *draft;
+    const char *imatrix, *output_tensor_type, *token_embedding_type;
     const char *tokens, *device, *dtype, *synthetic;
     const char *stop[MOST_STOPS + 1], *special[MOST_STOPS + 1];
+    const char *tensor_type[MOST_STOPS + 1];
     bool echo, ids, all, pieces, no_special, keep_special, json, quiet, verbose, lenient, help;
-    bool resume, merge, untied, recompute, lookup;
+    bool resume, merge, untied, recompute, lookup, pure, requantize;
     bool given[MOST_OPTIONS];       /* by its place in the table */
     const char *place[MOST_PLACES]; /* what is not an option */
     int         places;
@@ -49,6 +51,8 @@ enum {
     FOR_TOKENIZER = 4096,
     FOR_PERPLEXITY = 8192,
     FOR_CHAT = 16384,
+    FOR_QUANTIZE = 32768,
+    FOR_CONVERT = 65536,
 };
 
 typedef struct {
@@ -92,6 +96,8 @@ int bench_verb(settings *s);
 int tokenizer_verb(settings *s);
 int train_verb(settings *s);
 int finetune_verb(settings *s);
+int quantize_verb(settings *s);
+int convert_verb(settings *s);
 int doctor_verb(settings *s);
 
 /* Helpers of several verbs. */

@@ -66,7 +66,11 @@ typedef struct {
     const char *const *names;
     wk_tensor *const  *tensors;
     const char *const *metadata; /* key, value, key, value ..., NULL; or NULL */
-    int                end_;     /* set by the macro, so that partial lists do not warn */
+    const wk_dtype    *dtypes;   /* instead of tensors, where they do not fit into memory: */
+    const wk_shape    *shapes;   /* what each will be, and who makes it when its turn comes; */
+    wk_tensor *(*tensor)(int i, void *user); /* what that leaves in the pool is swept */
+    void *user;
+    int   end_; /* set by the macro, so that partial lists do not warn */
 } wk_safetensors_args;
 
 WK_API bool wk_safetensors_save_with(const wk_safetensors_args *args);
@@ -95,8 +99,12 @@ typedef struct {
     wk_tensor *const    *tensors;
     int                  value_count;
     const wk_gguf_value *values;
-    const wk_archive    *like; /* its metadata is copied where values does not have the key */
-    int                  end_; /* set by the macro, so that partial lists do not warn */
+    const wk_archive    *like;   /* its metadata is copied where values does not have the key */
+    const wk_dtype      *dtypes; /* instead of tensors: as of a safetensors file */
+    const wk_shape      *shapes;
+    wk_tensor *(*tensor)(int i, void *user);
+    void *user;
+    int   end_; /* set by the macro, so that partial lists do not warn */
 } wk_gguf_args;
 
 WK_API bool wk_gguf_save_with(const wk_gguf_args *args);

@@ -57,6 +57,7 @@ typedef enum {
     WK_Q2_0,
     WK_Q8_1,
     WK_Q8_K,
+    WK_NF4, /* of bitsandbytes; GGUF files do not have it */
     WK_DTYPE_COUNT
 } wk_dtype;
 
@@ -154,7 +155,7 @@ WK_API int64_t     wk_count(const wk_tensor *x);         /* of elements */
 WK_API wk_shape    wk_shape_of(const wk_tensor *x);
 WK_API wk_dtype    wk_dtype_of(const wk_tensor *x);
 WK_API wk_device  *wk_device_of(const wk_tensor *x);
-WK_API const char *wk_name(const wk_tensor *x); /* "" if it has none */
+WK_API const char *wk_name(const wk_tensor *x);  /* "" if it has none */
 WK_API size_t      wk_bytes(const wk_tensor *x); /* that its elements take */
 WK_API bool        wk_is_contiguous(const wk_tensor *x);
 

@@ -16,6 +16,7 @@
 #define WICK_H
 
 #include <wick/base.h>
+#include <wick/convert.h>
 #include <wick/data.h>
 #include <wick/io.h>
 #include <wick/model.h>

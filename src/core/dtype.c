@@ -148,7 +148,7 @@ ROWS(truth, uint8_t, SAME, x != 0, x != 0, x != 0)
 /* The list of wick/tensor.h is that of quant.def. */
 #define DTYPE_OF(name) (WK_Q4_0 + WK_QUANT_##name)
 _Static_assert(DTYPE_OF(iq4_xs) == WK_IQ4_XS && DTYPE_OF(iq1_s) == WK_IQ1_S &&
-                   DTYPE_OF(q8_k) == WK_Q8_K && (int)DTYPE_OF(COUNT) == WK_DTYPE_COUNT,
+                   DTYPE_OF(nf4) == WK_NF4 && (int)DTYPE_OF(COUNT) == WK_DTYPE_COUNT,
                "wk_dtype does not list what quant.def does");
 
 static void load_f64(const wk_quant *t, double *row, const char *blocks, int64_t n)

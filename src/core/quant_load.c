@@ -11,6 +11,9 @@ const int8_t        wk_iq4_values[16] = { -127, -104, -83, -65, -49, -35, -22, -
                                           1,    13,   25,  38,  53,  69,  89,  113 };
 /* Twice the f4 of sign, two bits of exponent and one of mantissa. */
 const int8_t        wk_fp4_values[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 };
+/* Quantiles of the normal distribution, as bitsandbytes has them, times WK_NF4_TOP. */
+const int8_t        wk_nf4_values[16] = { -123, -86, -65, -49, -35, -23, -11, 0,
+                                          10,   20,  30,  42,  54,  69,  89,  123 };
 static const int8_t sign[2] = { -1, 1 };
 
 void wk_fields_get(uint8_t *number, const uint8_t *block, int n, wk_fields f, int shift)

@@ -525,6 +525,21 @@ static void store_iq4(const wk_quant *t, uint8_t *b, wk_quant_source s)
     put_numbers(t, b, number);
 }
 
+/* The largest number is one of the ends. */
+static void store_nf4(const wk_quant *t, uint8_t *b, wk_quant_source s)
+{
+    uint8_t number[32];
+    float   d = fabsf(largest(s.x, 32)) / WK_NF4_TOP, factor = inverse(d);
+    for (int i = 0; i < 32; i++) {
+        int k = 0;
+        while (k < 15 && factor * s.x[i] * 2 > (float)(wk_nf4_values[k] + wk_nf4_values[k + 1]))
+            k++;
+        number[i] = (uint8_t)k;
+    }
+    wk_put_half(b + t->at, d);
+    put_numbers(t, b, number);
+}
+
 static uint8_t to_e8m0(float most)
 {
     return most > 0 ? (uint8_t)rounded(floorf(log2f(most)) - 2 + 127, 0, 254) : 0;
@@ -615,7 +630,7 @@ static void (*const encoders[WK_QUANT_COUNT])(const wk_quant *t, uint8_t *b, wk_
     [WK_QUANT_iq3_s] = wk_store_grid,   [WK_QUANT_iq3_xxs] = wk_store_grid,
     [WK_QUANT_iq2_s] = wk_store_grid,   [WK_QUANT_iq2_xs] = wk_store_grid,
     [WK_QUANT_iq2_xxs] = wk_store_grid, [WK_QUANT_iq1_m] = wk_store_iq1,
-    [WK_QUANT_iq1_s] = wk_store_iq1,
+    [WK_QUANT_iq1_s] = wk_store_iq1,    [WK_QUANT_nf4] = store_nf4,
 };
 
 static bool store(int kind, void *blocks, const float *row, int64_t n, const float *importance)

@@ -25,6 +25,7 @@ const wk_quant_layout wk_quant_layouts[WK_QUANT_COUNT] = {
     LAYOUT(q3_k, b3, k3, 108, 1, 96, 12)           /**/
     LAYOUT(iq4_nl, values, half, 0, 1, 0, 0)       /**/
     LAYOUT(iq4_xs, values, iq4, 0, 1, 2, 6)        /**/
+    LAYOUT(nf4, values, half, 0, 1, 0, 0)          /**/
     LAYOUT(mxfp4, values, e8m0, 0, 0, 0, 1)        /**/
     LAYOUT(nvfp4, values_half, ue4m3, 0, 0, 0, 4)  /**/
 };

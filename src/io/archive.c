@@ -269,7 +269,7 @@ static const wk_entry *entry_at(const wk_archive *a, int i)
 }
 
 const char *wk_archive_path(const wk_archive *a) { return a ? a->path : NULL; }
-int wk_archive_count(const wk_archive *a) { return a ? (int)a->count : 0; }
+int         wk_archive_count(const wk_archive *a) { return a ? (int)a->count : 0; }
 
 const char *wk_archive_name(const wk_archive *a, int i)
 {

@@ -162,25 +162,32 @@ static void put_values(draft *d)
 
 static uint64_t padded(uint64_t n) { return (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
-static bool put_tensor(draft *d, const char *name, const wk_tensor *x, uint64_t *at)
+static bool put_tensor(draft *d, int i, uint64_t *at)
 {
-    if (!x)
+    const wk_gguf_args *a = d->args;
+    const char         *name = a->names[i];
+    if (a->tensors && !a->tensors[i])
         return refuse(d, "the tensor is NULL", name);
-    const wk_gguf_type *type = wk_gguf_type_of(x->dtype);
-    int                 rank = x->shape.rank;
+    wk_shape            shape = a->tensors ? a->tensors[i]->shape : a->shapes[i];
+    wk_dtype            dtype = a->tensors ? a->tensors[i]->dtype : a->dtypes[i];
+    const wk_gguf_type *type = wk_gguf_type_of(dtype);
+    int                 rank = shape.rank;
+    size_t              bytes;
     if (!type)
         return refuse(d, "GGUF has no such dtype", name);
-    if (rank > MOST_RANK || !wk_count(x))
+    if (rank > MOST_RANK || !wk_elements(shape))
         return refuse(d, rank > MOST_RANK ? "more than 4 dimensions" : "no elements", name);
+    if (!wk_bytes_of(dtype, shape, &bytes))
+        return false;
     put_name(d, name);
     put(d, rank ? (uint64_t)rank : 1, 4);
-    for (int i = rank - 1; i >= 0; i--)
-        put(d, (uint64_t)x->shape.dim[i], 8);
+    for (int k = rank - 1; k >= 0; k--)
+        put(d, (uint64_t)shape.dim[k], 8);
     if (!rank)
         put(d, 1, 8);
     put(d, type->id, 4);
     put(d, *at, 8);
-    *at = padded(*at + wk_bytes(x));
+    *at = padded(*at + bytes);
     return wk_ok();
 }
 
@@ -196,7 +203,7 @@ static void put_all(draft *d)
     put_values(d);
     wk_map_free(&d->names);
     for (int i = 0; i < a->count && wk_ok(); i++)
-        put_tensor(d, a->names[i], a->tensors[i], &at);
+        put_tensor(d, i, &at);
     wk_map_free(&d->names);
     while (wk_ok() && d->out.size % ALIGNMENT)
         wk_buf_char(&d->out, '\0');
@@ -218,9 +225,13 @@ bool wk_gguf_save_with(const wk_gguf_args *a)
     wk_writer_add(w, d.out.data, d.out.size);
     wk_buf_free(&d.out);
     for (int i = 0; w && i < a->count && wk_ok(); i++) {
-        size_t bytes = wk_bytes(a->tensors[i]);
-        wk_write_elements(w, a->tensors[i]);
+        wk_scope   scope = wk_mark();
+        wk_tensor *x = a->tensors ? a->tensors[i] : a->tensor(i, a->user);
+        size_t     bytes = wk_bytes(x);
+        if (a->tensors || wk_is_announced(x, a->names[i], a->dtypes[i], a->shapes[i]))
+            wk_write_elements(w, x);
         wk_writer_add(w, zeros, padded(bytes) - bytes);
+        wk_sweep(scope);
     }
     if (w)
         wk_writer_close(w);

@@ -66,6 +66,9 @@ wk_meta wk_meta_value_at(const wk_meta_value *m, int64_t i);
 
 void wk_write_elements(wk_writer *w, wk_tensor *x);
 
+/* A tensor made for its turn is of this dtype and shape; else an error. */
+bool wk_is_announced(const wk_tensor *x, const char *name, wk_dtype dtype, wk_shape shape);
+
 uint64_t wk_load_uint(const char *p, size_t bytes, bool big_endian);
 
 bool wk_safetensors_is(const wk_file *f);

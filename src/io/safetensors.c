@@ -217,17 +217,23 @@ static void write_header(wk_buf *out, const wk_safetensors_args *a)
         }
         wk_json_end(&w, '}');
     }
-    for (int i = 0; i < a->count; i++) {
-        const wk_tensor *x = a->tensors[i];
-        uint64_t         bytes = wk_bytes(x);
+    for (int i = 0; i < a->count && wk_ok(); i++) {
+        wk_shape shape = a->tensors ? a->tensors[i]->shape : a->shapes[i];
+        wk_dtype dtype = a->tensors ? a->tensors[i]->dtype : a->dtypes[i];
+        size_t   bytes = 0;
+        if (dtype > WK_BOOL)
+            wk_fail(WK_ERR_DTYPE, "%s: %s is quantized to %s, which safetensors files do not have",
+                    a->path, a->names[i], wk_dtype_name(dtype));
+        if (!wk_bytes_of(dtype, shape, &bytes))
+            return;
         wk_json_put_key(&w, a->names[i]);
         wk_json_begin(&w, '{');
         wk_json_put_key(&w, "dtype");
-        wk_json_put_str(&w, wk_str_of(wk_dtypes[x->dtype].safe));
+        wk_json_put_str(&w, wk_str_of(wk_dtypes[dtype].safe));
         wk_json_put_key(&w, "shape");
         wk_json_begin(&w, '[');
-        for (int k = 0; k < x->shape.rank; k++)
-            wk_json_put_int(&w, x->shape.dim[k]);
+        for (int k = 0; k < shape.rank; k++)
+            wk_json_put_int(&w, shape.dim[k]);
         wk_json_end(&w, ']');
         wk_json_put_key(&w, "data_offsets");
         wk_json_begin(&w, '[');
@@ -239,6 +245,13 @@ static void write_header(wk_buf *out, const wk_safetensors_args *a)
     wk_json_end(&w, '}');
     while (wk_ok() && out->size % 8) /* so that the data is aligned */
         wk_buf_char(out, ' ');
+}
+
+bool wk_is_announced(const wk_tensor *x, const char *name, wk_dtype dtype, wk_shape shape)
+{
+    if (wk_ok() && (!x || x->dtype != dtype || !wk_same_shape(x->shape, shape)))
+        wk_fail(WK_ERR_ARGUMENT, "%s is not made as it was announced", name);
+    return wk_ok();
 }
 
 void wk_write_elements(wk_writer *w, wk_tensor *x)
@@ -263,11 +276,8 @@ bool wk_safetensors_save_with(const wk_safetensors_args *a)
     if (!wk_ok())
         return false;
     for (int i = 0; i < a->count; i++)
-        if (!a->tensors[i] || !a->names[i])
+        if (!a->names[i] || (a->tensors && !a->tensors[i]))
             wk_fail(WK_ERR_ARGUMENT, "%s: tensor %d of %d is NULL", a->path, i + 1, a->count);
-        else if (wk_is_quantized(a->tensors[i]))
-            wk_fail(WK_ERR_DTYPE, "%s: %s is quantized to %s, which safetensors files do not have",
-                    a->path, a->names[i], wk_dtype_name(a->tensors[i]->dtype));
     if (wk_ok())
         write_header(&header, a);
     wk_writer *w = wk_ok() ? wk_writer_open(a->path) : NULL;
@@ -277,8 +287,13 @@ bool wk_safetensors_save_with(const wk_safetensors_args *a)
             size[i] = (char)(header.size >> 8 * i);
         wk_writer_add(w, size, 8);
         wk_writer_add(w, header.data, header.size);
-        for (int i = 0; i < a->count && wk_ok(); i++)
-            wk_write_elements(w, a->tensors[i]);
+        for (int i = 0; i < a->count && wk_ok(); i++) {
+            wk_scope   scope = wk_mark();
+            wk_tensor *x = a->tensors ? a->tensors[i] : a->tensor(i, a->user);
+            if (a->tensors || wk_is_announced(x, a->names[i], a->dtypes[i], a->shapes[i]))
+                wk_write_elements(w, x);
+            wk_sweep(scope);
+        }
         wk_writer_close(w);
     }
     wk_buf_free(&header);

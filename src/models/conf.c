@@ -224,6 +224,13 @@ const char *wk_conf_text(wk_conf *c, const char *key, const char *otherwise)
 
 const char *wk_conf_file(const wk_conf *c) { return c->file; }
 
+void wk_conf_accept(wk_conf *c, const char *prefix)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (wk_str_starts(wk_str_of(c->item[i].key), prefix))
+            c->item[i].asked = true;
+}
+
 const char *wk_conf_unknown(const wk_conf *c, const char *const *harmless)
 {
     for (size_t i = 0; i < c->count; i++) {

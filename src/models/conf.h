@@ -23,6 +23,9 @@ int64_t     wk_conf_size(wk_conf *c, const char *key, int64_t otherwise); /* 1 .
 bool        wk_conf_bool(wk_conf *c, const char *key, bool otherwise);
 const char *wk_conf_text(wk_conf *c, const char *key, const char *otherwise);
 
+/* What begins so is understood, whatever it says. */
+void wk_conf_accept(wk_conf *c, const char *prefix);
+
 /* The first value that nobody asked for and whose name begins with none of the prefixes.
  * null, false and empty containers count as absent.  NULL: there is none. */
 const char *wk_conf_unknown(const wk_conf *c, const char *const *harmless);

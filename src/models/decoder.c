@@ -114,13 +114,16 @@ static wk_tensor *norm_if(wk_vars at, const char *name, int64_t width, bool want
     return wanted || wk_has(wk_at(at, "%s", name), "weight") ? norm_at(at, name, width) : NULL;
 }
 
-static wk_layer linear_at(wk_vars at, const char *name, int64_t in, int64_t out, bool train,
-                          bool biased)
+/* order: as in wk_quantized_load() */
+static wk_layer linear_at(const wk_decoder *d, wk_vars at, const char *name, int64_t in,
+                          int64_t out, bool loose, bool biased, wk_tensor **order)
 {
-    wk_vars    here = wk_at(at, "%s", name);
-    wk_scope   scope = wk_mark();
-    wk_layer   p = { wk_param(here, "weight", WK_SHAPE(out, in), spread), NULL };
-    wk_tensor *packed = train ? p.weight : wk_pack(p.weight);
+    wk_vars  here = wk_at(at, "%s", name);
+    wk_scope scope = wk_mark();
+    wk_layer p = { 0 };
+    if (wk_quantized_load(&d->quantization, here, in, out, order))
+        p.weight = wk_param(here, "weight", WK_SHAPE(out, in), spread);
+    wk_tensor *packed = loose ? p.weight : wk_pack(p.weight);
     if (packed != p.weight)
         p.weight = wk_store_replace(at.store, wk_at(here, "weight").path, packed);
     if (biased || wk_has(here, "bias"))
@@ -149,8 +152,9 @@ static bool make_layer(wk_decoder *d, wk_decoder_layer *l, wk_vars at)
     for (int i = 0; i < WK_PROJECTIONS; i++) {
         bool biased =
             i >= WK_GATE ? c->mlp_bias : c->attention_bias || (i < WK_O && c->row->qkv_bias);
-        l->projection[i].own =
-            linear_at(at, n->projection[i], size[i][0], size[i][1], d->train, d->fresh && biased);
+        wk_projection *p = &l->projection[i];
+        p->own = linear_at(d, at, n->projection[i], size[i][0], size[i][1], d->train,
+                           d->fresh && biased, &p->order);
     }
     return wk_ok();
 }
@@ -173,6 +177,7 @@ static bool make_weights(wk_decoder *d, wk_vars vars)
     wk_decoder_config      *c = &d->c;
     wk_progress             progress;
     wk_vars                 embed = wk_at(vars, "%s", n->embed);
+    wk_quantized_load(&d->quantization, embed, c->width, c->vocab, NULL);
     d->embed = wk_param(embed, "weight", WK_SHAPE(c->vocab, c->width), spread);
     d->layer = wk_alloc_array((size_t)c->layers, sizeof *d->layer);
     wk_progress_start(&progress, "loading", (double)c->layers);
@@ -185,10 +190,10 @@ static bool make_weights(wk_decoder *d, wk_vars vars)
     if (c->tied) {
         /* whose rows are read, too: only blocks are packed such that this is no trouble */
         bool     loose = d->train || wk_dtype_block(wk_dtype_of(d->embed)) == 1;
-        wk_layer head = linear_at(vars, n->embed, c->width, c->vocab, loose, false);
+        wk_layer head = linear_at(d, vars, n->embed, c->width, c->vocab, loose, false, NULL);
         d->embed = d->head.weight = head.weight;
     } else {
-        d->head = linear_at(vars, n->head, c->width, c->vocab, d->train, false);
+        d->head = linear_at(d, vars, n->head, c->width, c->vocab, d->train, false, NULL);
     }
     wk_dtype stored = wk_dtype_of(d->layer ? d->layer[0].projection[WK_Q].own.weight : NULL);
     d->cache = wk_dtype_block(stored) > 1              ? WK_F16
@@ -208,7 +213,8 @@ wk_decoder *wk_decoder_new(const wk_decoder_row *row, wk_conf *conf, wk_vars var
     d->fresh = fresh;
     d->names = names_in(row, vars);
     d->c.pairs = row->pairs && d->names == &wk_gguf_names;
-    if (read_config(&d->c, conf) && make_weights(d, vars))
+    if (read_config(&d->c, conf) && wk_quantization_read(&d->quantization, conf) &&
+        make_weights(d, vars))
         return d;
     wk_decoder_free(d);
     return NULL;
@@ -282,14 +288,20 @@ static wk_tensor *adapted(wk_tensor *x, const wk_projection *p, wk_tensor *y)
     return wk_linear_add(wk_scale(h, p->scale), (wk_layer){ p->b, NULL }, y);
 }
 
+/* x as the columns of the weight are. */
+static wk_tensor *ordered(wk_tensor *x, const wk_projection *p)
+{
+    return p->order ? wk_index_select(x, -1, p->order) : x;
+}
+
 static wk_tensor *project(wk_tensor *x, const wk_projection *p)
 {
-    return adapted(x, p, wk_linear(x, p->own));
+    return adapted(x, p, wk_linear(ordered(x, p), p->own));
 }
 
 static wk_tensor *project_add(wk_tensor *x, const wk_projection *p, wk_tensor *y)
 {
-    return adapted(x, p, wk_linear_add(x, p->own, y));
+    return adapted(x, p, wk_linear_add(ordered(x, p), p->own, y));
 }
 
 /* y and what a layer adds to it. */
@@ -301,7 +313,7 @@ static wk_tensor *join(const pass *p, wk_tensor *x, const wk_projection *w, wk_t
 static wk_tensor *project_glu(wk_tensor *x, const wk_projection *gate, const wk_projection *up,
                               wk_act act)
 {
-    if (!gate->a && !up->a)
+    if (!gate->a && !up->a && !gate->order && !up->order)
         return wk_linear_glu(x, gate->own, up->own, act);
     return wk_glu(project(x, gate), project(x, up), act);
 }
@@ -428,9 +440,8 @@ wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout
         return NULL;
     wk_scope scope = wk_mark();
     int64_t  half = d->c.rope.dims / 2;
-    pass     p = {
-            .d = d, .b = wk_dim(ids, 0), .t = wk_dim(ids, 1), .dropout = dropout, .recompute = recompute
-    };
+    pass     p = { .d = d, .b = wk_dim(ids, 0), .t = wk_dim(ids, 1), .recompute = recompute };
+    p.dropout = dropout;
     size_t numbers = (size_t)(p.t * half);
     float *cos = wk_alloc_array(2 * numbers, sizeof *cos);
     if (!cos)

@@ -85,7 +85,7 @@ static void attach(const wk_lora *l, int64_t i)
     wk_tensor     *a = wk_param(at, "lora_A.weight", WK_SHAPE(l->rank, in), begin);
     wk_tensor     *b = wk_param(at, "lora_B.weight", WK_SHAPE(out, l->rank), (wk_init){ 0 });
     if (wk_ok())
-        *p = (wk_projection){ p->own, a, b, l->scale };
+        *p = (wk_projection){ p->own, p->order, a, b, l->scale };
 }
 
 static wk_lora *done(wk_lora *l)
@@ -127,7 +127,7 @@ void wk_lora_free(wk_lora *l)
         return;
     for (int64_t i = 0; i < l->count; i++) {
         wk_projection *p = projection_of(l, i);
-        *p = (wk_projection){ .own = p->own };
+        *p = (wk_projection){ .own = p->own, .order = p->order };
         if (l->before)
             wk_drop(l->before[i]);
     }
@@ -279,7 +279,7 @@ static bool exchange(const wk_lora *l, int64_t i, wk_tensor *weight)
     wk_vars        at = wk_at(place_of(l, wk_root(s), i), "weight");
     weight = wk_store_replace(s, at.path, weight);
     if (weight)
-        *p = (wk_projection){ .own = { weight, p->own.bias } };
+        *p = (wk_projection){ .own = { weight, p->own.bias }, .order = p->order };
     return weight;
 }
 
@@ -287,8 +287,9 @@ static void merge(const wk_lora *l, int64_t i)
 {
     wk_projection *p = projection_of(l, i);
     wk_tensor     *w = p->own.weight; // [out, in]
-    wk_tensor     *sum = wk_add(wk_cast(w, WK_F32), wk_scale(wk_matmul(p->b, p->a), p->scale));
-    sum = wk_cast(sum, wk_dtype_of(w));
+    wk_tensor     *ba = wk_scale(wk_matmul(p->b, p->a), p->scale);
+    ba = p->order ? wk_index_select(ba, 1, p->order) : ba;
+    wk_tensor *sum = wk_cast(wk_add(wk_cast(w, WK_F32), ba), wk_dtype_of(w));
     l->before[i] = wk_keep(w);
     if (!exchange(l, i, wk_model_decoder(l->model)->train ? sum : wk_pack(sum)))
         wk_set(&l->before[i], NULL);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* model.c - models opened, described, saved: a folder of config.json, weights, tokenizer
  * and generation_config.json, as transformers writes it. */
-#include "models.h"
+#include "convert.h"
 
 #include <wick/io.h>
 
@@ -93,6 +93,8 @@ static bool read_config(wk_model *m, const wk_model_args *a, const char *file)
         wk_fail(WK_ERR_UNSUPPORTED, "%s: model_type \"%s\" is not known", file, type);
     if (wk_ok())
         m->decoder = wk_decoder_new(row, c, wk_root(m->store), a->train, a->config);
+    if (!wk_ok() && a->path && !strstr(wk_message(), a->path))
+        wk_context("%s", a->path);
     const char *unknown = wk_ok() && !a->lenient ? wk_conf_unknown(c, harmless) : NULL;
     if (unknown)
         wk_fail(
@@ -259,7 +261,7 @@ wk_model_info wk_model_describe(const wk_model *m)
                          .dtype = wk_dtype_of(m->decoder->layer[0].projection[WK_Q].own.weight) };
     for (int i = 0; i < wk_store_count(m->store); i++) {
         const wk_tensor *x = wk_store_at(m->store, i);
-        info.parameters += wk_count(x);
+        info.parameters += wk_dtype_is_float(wk_dtype_of(x)) ? wk_count(x) : 0;
         info.bytes += (int64_t)wk_bytes(x);
     }
     return info;
@@ -338,12 +340,22 @@ static bool save_beside(const wk_model *m, const char *folder)
 
 bool wk_model_save(const wk_model *m, const char *folder)
 {
+    return wk_model_save_as(m, folder, &(wk_convert_args){ 0 });
+}
+
+bool wk_model_save_as(const wk_model *m, const char *folder, const wk_convert_args *how)
+{
     if (!wk_ok() || !m || !wk_make_folder(folder))
         return false;
     char *weights = wk_path_join(folder, "model.safetensors");
     char *config = wk_path_join(folder, "config.json");
-    if (weights && config && wk_store_save(m->store, weights) &&
-        wk_write_file(config, m->config, strlen(m->config)))
+    bool  good = weights && config &&
+                (m->gguf || how->dtype ? wk_weights_save(m, weights, how)
+                                       : wk_store_save(m->store, weights)) &&
+                wk_write_file(config, m->config, strlen(m->config));
+    if (good && m->gguf)
+        wk_gguf_save_beside(wk_store_archive(m->store), folder);
+    else if (good)
         save_beside(m, folder);
     wk_free(weights);
     wk_free(config);
@@ -354,6 +366,8 @@ bool wk_model_settle(wk_model *m, const char *folder)
 {
     if (!wk_ok() || !wk_make_folder(folder) || (m->path && !strcmp(m->path, folder)))
         return wk_ok();
+    if (m->gguf) /* what it needs lies in its own file */
+        return wk_gguf_save_beside(wk_store_archive(m->store), folder);
     char *path = wk_str_copy(wk_str_of(folder));
     if (path && m->path && save_beside(m, folder)) {
         wk_free(m->path);

@@ -3,6 +3,7 @@
 #ifndef WK_MODELS_H
 #define WK_MODELS_H
 
+#include "../nn/quantized.h"
 #include "conf.h"
 #include <wick/model.h>
 
@@ -38,6 +39,11 @@ int wk_rope_class(const wk_rope_config *r, int64_t length);
  * of that length. */
 void wk_rope_fill(const wk_rope_config *r, int64_t first, int64_t count, int64_t length, float *cos,
                   float *sin);
+
+/* ---- Quantized layers (quantization.c) ---------------------------------- */
+
+/* From quantization_config; without that, nothing is quantized. */
+bool wk_quantization_read(wk_quantization *q, wk_conf *c);
 
 /* ---- Decoders (decoder.c, decoder_table.c) ------------------------------ */
 
@@ -84,6 +90,7 @@ typedef struct {
 /* A linear layer, and what an adapter adds to it: (x a^T) b^T, times scale. */
 typedef struct {
     wk_layer   own;
+    wk_tensor *order; /* of its inputs [in]; NULL: as they come */
     wk_tensor *a, *b; /* [rank, in], [out, rank]; NULL: none is there */
     double     scale;
 } wk_projection;
@@ -99,6 +106,7 @@ typedef struct {
 struct wk_decoder {
     wk_decoder_config       c;
     const wk_decoder_names *names;
+    wk_quantization         quantization;
     wk_tensor              *embed, *norm;
     wk_layer                head;
     wk_decoder_layer       *layer;

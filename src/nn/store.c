@@ -3,9 +3,8 @@
  *
  * A parameter is found by its full name; asking twice gives the same tensor, which is
  * how weights are tied. */
-#include "../core/core.h"
+#include "nn.h"
 #include <wick/io.h>
-#include <wick/nn.h>
 
 #include <math.h>
 #include <stdio.h>
@@ -189,16 +188,31 @@ static wk_tensor *begin(wk_store *s, wk_shape shape, wk_init init)
     return x && wk_dtypes[x->dtype].is_float ? wk_cast(x, s->dtype) : x;
 }
 
-static wk_tensor *load(wk_store *s, const char *name)
+wk_tensor *wk_store_take(wk_store *s, const char *name)
 {
-    wk_tensor *x = wk_archive_get(s->archive, name);
-    int        i = wk_archive_find(s->archive, name);
+    int i = wk_archive_find(s->archive, name);
     if (i >= 0)
         s->asked[i] = true;
+    return wk_archive_get(s->archive, name);
+}
+
+static wk_tensor *as_wanted(const wk_store *s, wk_tensor *x)
+{
     if (x && wk_dtypes[x->dtype].is_float)
         x = wk_cast(x, s->dtype);
     return x ? wk_to_device(x, s->device) : NULL;
 }
+
+wk_tensor *wk_store_put(wk_store *s, const char *name, wk_tensor *x, bool fixed)
+{
+    bool before = wk_no_grad(true);
+    x = as_wanted(s, x);
+    x = keep(s, name, x, fixed);
+    wk_no_grad(before);
+    return x;
+}
+
+wk_dtype wk_store_dtype(const wk_store *s) { return s->dtype; }
 
 static wk_tensor *ask(wk_vars at, const char *name, wk_shape shape, wk_init init, bool fixed)
 {
@@ -211,7 +225,7 @@ static wk_tensor *ask(wk_vars at, const char *name, wk_shape shape, wk_init init
     bool       before = wk_no_grad(true);
     wk_tensor *x = wk_store_find(s, full.path);
     if (!x) {
-        x = s->archive ? load(s, full.path) : begin(s, shape, init);
+        x = s->archive ? as_wanted(s, wk_store_take(s, full.path)) : begin(s, shape, init);
         x = keep(s, full.path, x, fixed);
         if (x && !s->archive)
             x->tracked = !fixed;

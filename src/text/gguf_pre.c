@@ -127,3 +127,18 @@ const wk_pre *wk_pre_find(wk_str name)
         }
     return NULL;
 }
+
+wk_str wk_pre_name(const char *const *split, size_t count, bool whole)
+{
+    for (size_t i = 0; i < WK_COUNT(pres); i++) {
+        size_t n = 0;
+        while (n < count && n < WK_COUNT(pres[i].split) && pres[i].split[n] &&
+               !strcmp(pres[i].split[n], split[n]))
+            n++;
+        bool all = n == count && (n == WK_COUNT(pres[i].split) || !pres[i].split[n]);
+        bool chars = pres[i].flags & (WK_PRE_CHARS | WK_PRE_MARKS);
+        if (all && !chars && whole == !!(pres[i].flags & WK_PRE_WHOLE))
+            return (wk_str){ pres[i].names, strcspn(pres[i].names, " ") };
+    }
+    return WK_STR("");
+}

@@ -430,6 +430,10 @@ typedef struct {          /* how byte-level models cut texts into words */
 
 const wk_pre *wk_pre_find(wk_str name); /* NULL: unknown */
 
+/* The name of what cuts at these expressions, and takes words that are tokens whole or not; of
+ * several the first.  "": there is none. */
+wk_str wk_pre_name(const char *const *split, size_t count, bool whole);
+
 /* ---- Sampling (sampler.c) ----------------------------------------------- */
 
 typedef struct {

@@ -43,9 +43,8 @@ code 2 $wick run "$model" -n
 says 'needs a value' stderr
 code 2 $wick run "$model" -n many
 code 2 $wick logits
-for verb in run chat train finetune tokenizer logits tokenize detokenize inspect perplexity \
-    bench doctor \
-    completion help; do
+for verb in run chat train finetune tokenizer logits tokenize detokenize inspect quantize convert \
+    perplexity bench doctor completion help; do
     code 0 $wick help $verb
     says 'Examples:' stdout
     code 0 $wick $verb --help
@@ -146,6 +145,33 @@ code 0 $wick doctor
 says '^wick ' stdout
 code 0 $wick doctor --json
 says '"threads": ' stdout
+
+# Into fewer bits, and other files.
+code 2 $wick quantize tests/golden/models/llama.gguf
+code 0 $wick quantize tests/golden/models/llama.gguf "$temporary/q.gguf" --type bf16 --json
+says '"name": "blk.0.attn_q.weight", "from": "f32", "to": "bf16"' stdout
+says 'bits per weight' stderr
+code 0 $wick quantize "$model" "$temporary/q.gguf" --type f16 --tensor-type attn_q=bf16 -v
+says 'blk.0.attn_q.weight  *f32  *-> bf16' stderr
+silent stdout
+code 0 $wick run "$temporary/q.gguf" --tokens 3 --ids -n 5 -q
+code 1 $wick quantize "$model" "$temporary/none/q.gguf"
+says 'none/q.gguf' stderr
+code 1 $wick quantize "$model" "$temporary/q2.gguf" --type q9
+says 'there is no type q9' stderr
+code 0 $wick convert "$model" "$temporary/there.gguf"
+code 0 $wick convert "$temporary/there.gguf" "$temporary/back"
+code 0 $wick run "$temporary/back" --tokens 3 --ids -n 5 -q --temperature 0
+cp "$temporary/stdout" "$temporary/first"
+code 0 $wick run "$model" --tokens 3 --ids -n 5 -q --temperature 0
+cmp "$temporary/stdout" "$temporary/first"
+code 0 $wick convert "$temporary/q.gguf" "$temporary/q.safetensors" --dtype f32
+code 0 $wick inspect "$temporary/q.safetensors"
+says 'blk.0.attn_q.weight  *F32' stdout
+code 1 $wick convert "$model" "$temporary/x.npz"
+for left in "$temporary"/*.part "$temporary/q2.gguf" "$temporary/x.npz"; do
+    [ ! -e "$left" ] || { echo "left behind: $left"; exit 1; }
+done
 
 # ---- Hostile use ------------------------------------------------------------
 
