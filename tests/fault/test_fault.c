@@ -141,6 +141,17 @@ static double generate(void)
     return sum;
 }
 
+static double guess(void)
+{
+    double    sum = 0;
+    wk_model *m = wk_model_open(folder), *draft = wk_model_open(folder);
+    wk_generate(m, "abab", .max_tokens = 7, .on_text = add_text, .user = &sum, .ignore_end = true,
+                .lookup = true, .draft = draft, .sampling = { .temperature = 1, .seed = 3 });
+    wk_model_free(draft);
+    wk_model_free(m);
+    return sum;
+}
+
 TEST(allocations_of_opening_a_model)
 {
     make_folder();
@@ -152,6 +163,7 @@ TEST(allocations_of_generating)
 {
     make_folder();
     sweep("generate", generate);
+    sweep("guess", guess);
 }
 
 /* ---- Sessions ----------------------------------------------------------- */
@@ -168,6 +180,9 @@ static double batch(void)
     sum += a && b ? checksum(wk_session_batch(steps, 2)) : 0;
     sum += checksum(wk_session_push(a, 9));
     sum += checksum(wk_session_all_logits(b, tokens, 2));
+    wk_session *f = wk_session_fork(a);
+    sum += checksum(wk_session_push_all(f, tokens, 9));
+    wk_session_free(f);
     wk_session_free(a);
     wk_session_free(b);
     return sum;
