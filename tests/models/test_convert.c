@@ -210,8 +210,8 @@ TEST(vocabulary_of_a_folder_in_a_gguf_file)
         wk_tokens x = { 0 }, y = { 0 };
         CHECK(wk_encode(&x, a, texts[i], .no_special = true));
         CHECK(wk_encode(&y, b, texts[i], .no_special = true));
-        CHECK_MSG(x.count == y.count && !memcmp(x.id, y.id, x.count * sizeof *x.id), "%s",
-                  texts[i]);
+        CHECK_MSG(x.count == y.count && (!x.count || !memcmp(x.id, y.id, x.count * sizeof *x.id)),
+                  "%s", texts[i]);
         wk_tokens_free(&x);
         wk_tokens_free(&y);
     }
