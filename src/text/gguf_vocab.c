@@ -117,7 +117,9 @@ static void read_merges(draft *d, wk_json *j)
         } else {
             wk_buf_str(&both, wk_json_string(j));
         }
-        d->merge[d->merges++] = both.data;
+        d->strange |= !both.data; /* an empty one */
+        if (both.data)
+            d->merge[d->merges++] = both.data;
     }
 }
 

@@ -210,11 +210,37 @@ TEST(vocabulary_of_a_folder_in_a_gguf_file)
         wk_tokens x = { 0 }, y = { 0 };
         CHECK(wk_encode(&x, a, texts[i], .no_special = true));
         CHECK(wk_encode(&y, b, texts[i], .no_special = true));
-        CHECK_MSG(x.count == y.count && !memcmp(x.id, y.id, x.count * sizeof *x.id), "%s",
-                  texts[i]);
+        CHECK_MSG(x.count == y.count && (!x.count || !memcmp(x.id, y.id, x.count * sizeof *x.id)),
+                  "%s", texts[i]);
         wk_tokens_free(&x);
         wk_tokens_free(&y);
     }
     wk_tokenizer_free(a);
     wk_tokenizer_free(b);
+}
+
+TEST(vocabularies_that_gguf_does_not_say)
+{
+    static const char *const bad[] = {
+        "{\"model\": {\"type\": \"Unigram\", \"vocab\": [[\"a\", 0]]}}",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": [\"\"]}}",
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 9}, \"merges\": []}}",
+        "{\"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": \"x\"}}, \"model\": "
+        "{\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}}",
+        "{\"added_tokens\": [{\"id\": -1, \"content\": \"\"}], \"model\": {\"type\": \"BPE\", "
+        "\"byte_fallback\": true, \"vocab\": {\"a\": 0}, \"merges\": [[\"a\", \"a\"]]}}",
+        "{\"model\": 3}",
+        "{\"model\": {\"vocab\": {\"a\": \"b\"}}}",
+    };
+    char folder[1024], path[1200];
+    mkdir(test_temporary("vocabulary", folder), 0777);
+    snprintf(path, sizeof path, "%s/tokenizer.json", folder);
+    for (size_t i = 0; i < WK_COUNT(bad); i++) {
+        wk_values v = { 0 };
+        CHECK(wk_write_file(path, bad[i], strlen(bad[i])));
+        CHECK_MSG(!wk_vocabulary_values(&v, folder, 4), "%s", bad[i]);
+        CHECK_INT(v.count, 0);
+        wk_clear();
+        wk_values_free(&v);
+    }
 }
