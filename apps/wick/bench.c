@@ -150,7 +150,8 @@ static wk_model *open_synthetic(const settings *s)
     wk_dtype dtype = s->dtype ? wk_dtype_find(s->dtype) : WK_BF16;
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         if (!strcmp(s->synthetic, shapes[i].name))
-            return wk_model_open(NULL, .config = shapes[i].config, .dtype = dtype);
+            return wk_model_open(NULL, .config = shapes[i].config, .dtype = dtype,
+                                 .cache = cache_of(s));
     wk_fail(WK_ERR_ARGUMENT, "there is no shape %s: llama-135m, llama-1.1b, llama-3b, llama-tiny",
             s->synthetic);
     return NULL;

@@ -24,7 +24,7 @@ typedef struct { /* what the options say; zero is the default */
     const char *output, *config, *tokenizer, *type, *schedule, *optimizer, *validation;
     const char *targets, *adapter, *system, *draft;
     const char *imatrix, *output_tensor_type, *token_embedding_type;
-    const char *tokens, *device, *dtype, *synthetic;
+    const char *tokens, *device, *dtype, *cache, *synthetic;
     const char *stop[MOST_STOPS + 1], *special[MOST_STOPS + 1];
     const char *tensor_type[MOST_STOPS + 1];
     bool echo, ids, all, pieces, no_special, keep_special, json, quiet, verbose, lenient, help;
@@ -102,6 +102,7 @@ int doctor_verb(settings *s);
 
 /* Helpers of several verbs. */
 wk_dtype  dtype_of(const settings *s);
+wk_dtype  cache_of(const settings *s);
 wk_model *open_model(const settings *s, const char *path); /* NULL: our own */
 char     *read_stdin(void);                                /* all of it; free() it */
 bool      prompt_tokens(const settings *s, wk_model *m, const char *text, wk_tokens *out);

@@ -145,13 +145,16 @@ int finish(void)
     return wk_finish() ? FAILED : DONE;
 }
 
-wk_dtype dtype_of(const settings *s)
+static wk_dtype dtype_named(const char *name)
 {
-    wk_dtype dtype = s->dtype ? wk_dtype_find(s->dtype) : WK_DEFAULT;
-    if (s->dtype && dtype == WK_DEFAULT)
-        wk_fail(WK_ERR_ARGUMENT, "there is no dtype %s: f32, bf16 or f16", s->dtype);
+    wk_dtype dtype = name ? wk_dtype_find(name) : WK_DEFAULT;
+    if (name && dtype == WK_DEFAULT)
+        wk_fail(WK_ERR_ARGUMENT, "there is no dtype %s: f32, bf16, f16, q8_0 ..", name);
     return dtype;
 }
+
+wk_dtype dtype_of(const settings *s) { return dtype_named(s->dtype); }
+wk_dtype cache_of(const settings *s) { return dtype_named(s->cache); }
 
 /* The model that comes with the program: as installed, and in the tree it was built in. */
 static const char *own_model(void)
@@ -175,7 +178,8 @@ wk_model *open_model(const settings *s, const char *path)
 {
     wk_dtype dtype = dtype_of(s);
     path = path ? path : own_model();
-    return path ? wk_model_open(path, .dtype = dtype, .lenient = s->lenient) : NULL;
+    return path ? wk_model_open(path, .dtype = dtype, .cache = cache_of(s), .lenient = s->lenient)
+                : NULL;
 }
 
 char *read_stdin(void)

@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# compare.sh LLAMA_BENCH MODEL.gguf SHAPE DTYPE [ROUNDS [PROMPT [ANSWER]]]
+# compare.sh MODEL.gguf ROUNDS PROMPT ANSWER LLAMA_BENCH [LLAMA_BENCH ..]
 #
-# `wick bench --synthetic SHAPE` and llama-bench on a file of make_gguf.py, in turns, on two
-# threads, and before each of them how fast memory is read; then the medians of the rounds, in
-# tokens per second, and those of the ratios within rounds.
+# `wick bench` and each llama-bench on the same file, in turns, on two threads, and before each of
+# them how fast memory is read; then the medians of the rounds, in tokens per second, and those of
+# wick's ratios to each within rounds.  A name such as "PATH/llama-bench -rtr 1" has its options.
 set -eu
-bench=$1 model=$2 shape=$3 dtype=$4 rounds=${5:-3} prompt=${6:-512} answer=${7:-64}
+model=$1 rounds=$2 prompt=$3 answer=$4
+shift 4
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 memory() {
@@ -15,15 +16,19 @@ memory() {
 i=0
 while [ $i -lt "$rounds" ]; do
     memory
-    build/wick bench --synthetic "$shape" --dtype "$dtype" -p "$prompt" -n "$answer" -r 1 \
-        --threads 2 -q | awk '/tokens\/s/ { print "wick", $1, $4 }' >> "$out"
-    memory
-    "$bench" -m "$model" -p "$prompt" -n "$answer" -t 2 -r 1 2> /dev/null |
-        awk -F'|' '/pp[0-9]/ { print "llama.cpp prompt", $8 + 0 }
-                   /tg[0-9]/ { print "llama.cpp generate", $8 + 0 }' >> "$out"
+    build/wick bench "$model" -p "$prompt" -n "$answer" -r 1 --threads 2 -q |
+        awk '/tokens\/s/ { print "0", $1, $4 }' >> "$out"
+    peer=0
+    for bench; do
+        peer=$((peer + 1))
+        memory
+        $bench -m "$model" -p "$prompt" -n "$answer" -t 2 -r 1 2> /dev/null |
+            awk -F'|' -v peer=$peer '/pp[0-9]/ { print peer, "prompt", $(NF - 1) + 0 }
+                                     /tg[0-9]/ { print peer, "generate", $(NF - 1) + 0 }' >> "$out"
+    done
     i=$((i + 1))
 done
-awk '
+awk -v peers=$# '
 function median(of, count,   i, j, t) {
     for (i = 2; i <= count; i++)
         for (j = i; j > 1 && of[j - 1] > of[j]; j--) {
@@ -36,14 +41,18 @@ $1 == "memory" { rate[++rates] = $2; next }
 END {
     split("prompt generate", what, " ")
     for (k = 1; k <= 2; k++) {
-        rounds = n["wick", what[k]]
-        for (i = 1; i <= rounds; i++) {
-            a[i] = value["wick", what[k], i]
-            b[i] = value["llama.cpp", what[k], i]
-            c[i] = a[i] / b[i]
+        rounds = n[0, what[k]]
+        for (i = 1; i <= rounds; i++)
+            a[i] = value[0, what[k], i]
+        printf "%-9s wick %8.2f", what[k], median(a, rounds)
+        for (p = 1; p <= peers; p++) {
+            for (i = 1; i <= rounds; i++) {
+                b[i] = value[p, what[k], i]
+                c[i] = value[0, what[k], i] / b[i]
+            }
+            printf "  peer %d %8.2f  ratio %.2f", p, median(b, rounds), median(c, rounds)
         }
-        printf "%-9s wick %8.2f  llama.cpp %8.2f  ratio %.2f\n", what[k], median(a, rounds),
-               median(b, rounds), median(c, rounds)
+        printf "\n"
     }
     printf "memory    %.1f GB/s\n", median(rate, rates)
 }' "$out"

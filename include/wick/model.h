@@ -24,6 +24,8 @@ typedef struct wk_model wk_model;
 typedef struct {
     const char *path;    /* a folder with config.json, weights and tokenizer.json, or a GGUF file */
     wk_dtype    dtype;   /* of the weights; default: as they are stored */
+    wk_dtype    cache;   /* of keys and values in sessions; default: that of the weights where it is
+                            f16 or bf16, f16 where they are quantized, else f32 */
     wk_device  *device;  /* default: this thread's */
     bool        lenient; /* accept a config.json with keys that are not understood */
     bool        train;   /* track the weights, and leave them as they are laid out */

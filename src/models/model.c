@@ -83,6 +83,16 @@ static void read_end_tokens(wk_model *m, wk_conf *c)
     }
 }
 
+static void choose_cache(wk_decoder *d, wk_dtype dtype)
+{
+    int64_t width = d->c.head_dim, block = wk_dtype_block(dtype);
+    if (!wk_dtype_is_float(dtype) || width % block)
+        wk_fail(WK_ERR_ARGUMENT, "keys and values of %lld numbers cannot be kept in %s",
+                (long long)width, wk_dtype_name(dtype));
+    else
+        d->cache = dtype;
+}
+
 static bool read_config(wk_model *m, const wk_model_args *a, const char *file)
 {
     wk_conf    *c = wk_conf_parse(file, m->config, strlen(m->config));
@@ -93,6 +103,8 @@ static bool read_config(wk_model *m, const wk_model_args *a, const char *file)
         wk_fail(WK_ERR_UNSUPPORTED, "%s: model_type \"%s\" is not known", file, type);
     if (wk_ok())
         m->decoder = wk_decoder_new(row, c, wk_root(m->store), a->train, a->config);
+    if (wk_ok() && a->cache)
+        choose_cache(m->decoder, a->cache);
     if (!wk_ok() && a->path && !strstr(wk_message(), a->path))
         wk_context("%s", a->path);
     const char *unknown = wk_ok() && !a->lenient ? wk_conf_unknown(c, harmless) : NULL;

@@ -119,3 +119,41 @@ TEST(gguf_values_that_change_nothing)
     CHECK_INT(wk_model_describe(m).layers, 2);
     wk_model_free(m);
 }
+
+/* Keys and values in few bits: what is kept is what makes the difference. */
+TEST(sessions_keep_keys_and_values_in_any_dtype)
+{
+    static const char config[] =
+        "{\"model_type\": \"llama\", \"hidden_size\": 128, \"num_hidden_layers\": 2,"
+        "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"intermediate_size\": 96,"
+        "\"vocab_size\": 64, \"max_position_embeddings\": 512}";
+    static const struct {
+        wk_dtype dtype;
+        double   most;
+    } caches[] = { { WK_F32, 1e-5 }, { WK_F16, 1e-3 }, { WK_BF16, 8e-3 }, { WK_Q8_0, 1e-2 } };
+    int32_t ids[300];
+    for (int i = 0; i < 300; i++)
+        ids[i] = i * 7 % 64;
+    for (size_t i = 0; i < WK_COUNT(caches); i++) {
+        wk_scope scope = wk_mark();
+        wk_seed(9);
+        wk_model   *m = wk_model_open(NULL, .config = config, .cache = caches[i].dtype);
+        wk_tensor  *x = wk_reshape(wk_cast(wk_from(WK_I32, WK_SHAPE(300), ids), WK_I64), 1, 300);
+        wk_tensor  *want = wk_narrow(wk_model_logits(m, x), 1, 299, 1);
+        wk_session *s = wk_session_new(m);
+        wk_session_sync(s, ids, 299);
+        double error = relative_error(wk_session_push(s, ids[299]), want);
+        CHECK_MSG(error < caches[i].most, "%s: off by %g", wk_dtype_name(caches[i].dtype), error);
+        wk_session *copy = wk_session_fork(s);
+        wk_tensor  *a = wk_session_push(s, 5), *b = wk_session_push(copy, 5);
+        CHECK(wk_item(wk_max(wk_abs(wk_sub(a, b)))) == 0);
+        wk_session_free(copy);
+        wk_session_free(s);
+        wk_model_free(m);
+        wk_sweep(scope);
+    }
+    CHECK(!wk_model_open(NULL, .config = config, .cache = WK_Q4_K));
+    CHECK_ERROR("keys and values of 32 numbers cannot be kept in q4_k");
+    CHECK(!wk_model_open(NULL, .config = config, .cache = WK_I8));
+    CHECK_ERROR("cannot be kept in i8");
+}
