@@ -80,10 +80,13 @@ static void compare_pushes(const char *folder, wk_dtype dtype)
 
 TEST(tokens_at_once_are_bit_for_bit_those_one_by_one)
 {
+    int threads = wk_threads(); /* more than there are cores would wait for each other */
+    wk_set_threads(1);
     compare_pushes("apps/demo", WK_DEFAULT);
     compare_pushes("apps/demo", WK_F32);
     compare_pushes("tests/golden/models/llama", WK_BF16);
     compare_pushes("tests/golden/models/llama", WK_F16);
+    wk_set_threads(threads);
 }
 
 /* ---- Answers ------------------------------------------------------------ */
@@ -155,6 +158,8 @@ static const char prompt[] = "Lily had a red ball. Lily liked the red ball. Tom 
 
 TEST(answers_are_the_same_with_a_draft)
 {
+    int threads = wk_threads(); /* more than there are cores would wait for each other */
+    wk_set_threads(1);
     wk_model *m = wk_model_open("apps/demo"), *f32 = wk_model_open("apps/demo", .dtype = WK_F32);
     compare_answers(m, NULL, prompt, 180);
     compare_answers(m, f32, prompt, 180); /* a draft that is nearly always right */
@@ -174,10 +179,13 @@ TEST(answers_are_the_same_with_a_draft)
                                      .ignore_end = true });
     wk_model_free(m);
     wk_model_free(f32);
+    wk_set_threads(threads);
 }
 
 TEST(answers_of_a_trained_model_are_the_same)
 {
+    int threads = wk_threads(); /* more than there are cores would wait for each other */
+    wk_set_threads(1);
     char        path[1024];
     const char *folder = test_shared("models/stories260K", path);
     char        corpus[1024], text[300];
@@ -191,6 +199,7 @@ TEST(answers_of_a_trained_model_are_the_same)
     if (f)
         fclose(f);
     wk_model_free(m);
+    wk_set_threads(threads);
 }
 
 /* Frequencies that change with the length, and where they change. */
@@ -320,10 +329,14 @@ TEST(a_prompt_can_be_stopped_between_chunks)
 
 TEST(perplexity_is_that_of_transformers)
 {
+    int threads = wk_threads(); /* more than there are cores would wait for each other */
+    wk_set_threads(1);
     char        path[1024], corpus[1024];
     const char *folder = test_shared("models/stories260K", path);
-    if (!folder || !test_shared("corpora/tinystories.txt", corpus))
+    if (!folder || !test_shared("corpora/tinystories.txt", corpus)) {
+        wk_set_threads(threads);
         return;
+    }
     wk_model *m = wk_model_open(folder);
     wk_file  *text = wk_file_open(corpus);
     FILE     *f = fopen("tests/golden/models/perplexity.txt", "r");
@@ -345,6 +358,7 @@ TEST(perplexity_is_that_of_transformers)
         fclose(f);
     wk_file_release(text);
     wk_model_free(m);
+    wk_set_threads(threads);
 }
 
 TEST(perplexity_of_too_little)
