@@ -24,6 +24,25 @@ const wk_decoder_names wk_llama_names = {
                     [WK_DOWN] = "mlp.down_proj" },
 };
 
+/* Of GGUF files, whatever the architecture. */
+const wk_decoder_names wk_gguf_names = {
+    .embed = "token_embd",
+    .layer = "blk.%d",
+    .norm = "output_norm",
+    .head = "output",
+    .attn_in = "attn_norm",
+    .mlp_in = "ffn_norm",
+    .q_norm = "attn_q_norm",
+    .k_norm = "attn_k_norm",
+    .projection = { [WK_Q] = "attn_q",
+                    [WK_K] = "attn_k",
+                    [WK_V] = "attn_v",
+                    [WK_O] = "attn_output",
+                    [WK_GATE] = "ffn_gate",
+                    [WK_UP] = "ffn_up",
+                    [WK_DOWN] = "ffn_down" },
+};
+
 static const wk_decoder_row rows[] = {
     { .type = "llama", .pairs = true },
     { .type = "mistral", .window = WK_WINDOW_ALL },

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* gguf.c - models in GGUF files: their metadata as the config.json that transformers would
- * have, and the names of their weights.
+ * have.
  *
  * What is not in the table keeps its own name, so that the model asks for it or refuses it
  * as it does with config.json. */
@@ -9,25 +9,6 @@
 #include <wick/io.h>
 
 #include <stdio.h>
-
-/* One map for all decoders. */
-const wk_decoder_names wk_gguf_names = {
-    .embed = "token_embd",
-    .layer = "blk.%d",
-    .norm = "output_norm",
-    .head = "output",
-    .attn_in = "attn_norm",
-    .mlp_in = "ffn_norm",
-    .q_norm = "attn_q_norm",
-    .k_norm = "attn_k_norm",
-    .projection = { [WK_Q] = "attn_q",
-                    [WK_K] = "attn_k",
-                    [WK_V] = "attn_v",
-                    [WK_O] = "attn_output",
-                    [WK_GATE] = "ffn_gate",
-                    [WK_UP] = "ffn_up",
-                    [WK_DOWN] = "ffn_down" },
-};
 
 static const struct {
     const char *key; /* behind the name of the architecture */

@@ -287,14 +287,22 @@ static void set_unknown(builder *b, bool falls_back)
 
 /* ---- Families ----------------------------------------------------------- */
 
-static bool build_llama(builder *b)
+/* What SentencePiece's models have alike: tokens, each with a score, and bytes to fall back to. */
+static bool read_scored(builder *b)
 {
-    wk_model *m = &b->t->model;
     if (!read_tokens(b, false))
         return false;
     if (!per_token(b, KEY("scores"), WK_META_NUMBER))
         fail(b, KEY("scores"), "is missing");
     set_unknown(b, true);
+    return wk_ok();
+}
+
+static bool build_llama(builder *b)
+{
+    wk_model *m = &b->t->model;
+    if (!read_scored(b))
+        return false;
     m->kind = &wk_bpe;
     m->rank = wk_alloc_array((size_t)b->size, sizeof *m->rank);
     for (int32_t i = 0; m->rank && i < b->size && wk_ok(); i++) {
@@ -411,11 +419,8 @@ static wk_str read_charsmap(builder *b)
 static bool build_t5(builder *b)
 {
     wk_model *m = &b->t->model;
-    if (!read_tokens(b, false))
+    if (!read_scored(b))
         return false;
-    if (!per_token(b, KEY("scores"), WK_META_NUMBER))
-        fail(b, KEY("scores"), "is missing");
-    set_unknown(b, true);
     m->kind = &wk_unigram;
     m->score = wk_alloc_array((size_t)b->size, sizeof *m->score);
     m->scores = (size_t)b->size;
