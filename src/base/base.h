@@ -68,6 +68,7 @@ wk_str wk_str_of(const char *s);
 bool   wk_str_eq(wk_str a, wk_str b);
 bool   wk_str_is(wk_str a, const char *b);
 bool   wk_str_starts(wk_str a, const char *prefix);
+bool   wk_str_ends(wk_str a, const char *suffix);
 char  *wk_str_copy(wk_str s); /* terminated; wk_free() it */
 
 typedef struct { /* growing bytes; {0} is empty */

@@ -19,6 +19,12 @@ bool wk_str_starts(wk_str a, const char *prefix)
     return a.size >= n && !memcmp(a.at, prefix, n);
 }
 
+bool wk_str_ends(wk_str a, const char *suffix)
+{
+    size_t n = strlen(suffix);
+    return a.size >= n && !memcmp(a.at + a.size - n, suffix, n);
+}
+
 char *wk_str_copy(wk_str s)
 {
     char *copy = wk_alloc(s.size + 1);

@@ -157,12 +157,6 @@ static bool read_index(wk_archive *a, const wk_file *f, const char *folder)
     return wk_ok();
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-    size_t n = strlen(s), m = strlen(end);
-    return n >= m && !strcmp(s + n - m, end);
-}
-
 static bool open_index(wk_archive *a, const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -184,7 +178,7 @@ static bool open_only_gguf(wk_archive *a, const char *path)
     char          *first = NULL;
     int            count = 0, which;
     while (folder && wk_ok() && (e = readdir(folder))) {
-        if (!ends_with(e->d_name, ".gguf"))
+        if (!wk_str_ends(wk_str_of(e->d_name), ".gguf"))
             continue;
         if (!count++ || strcmp(e->d_name, first) < 0) {
             wk_free(first);
@@ -235,7 +229,7 @@ wk_archive *wk_archive_open(const char *path)
     else if ((a->path = wk_str_copy(wk_str_of(path)))) {
         if (wk_path_is_folder(path))
             open_folder(a, path);
-        else if (ends_with(path, ".index.json"))
+        else if (wk_str_ends(wk_str_of(path), ".index.json"))
             open_index(a, path);
         else
             read_file(a, path);

@@ -208,8 +208,7 @@ static const struct {
 
 static bool is_token_id(wk_str key)
 {
-    return key.size > 24 && wk_str_starts(key, "tokenizer.ggml.") &&
-           !memcmp(key.at + key.size - 9, "_token_id", 9);
+    return key.size > 24 && wk_str_starts(key, "tokenizer.ggml.") && wk_str_ends(key, "_token_id");
 }
 
 static bool fits_key(const reader *r, wk_str key, const wk_meta_value *m)

@@ -75,9 +75,8 @@ static void read_gguf(wk_imatrix *m, const char *path)
     wk_archive       *a = wk_archive_open(path);
     for (int i = 0; wk_ok() && i < wk_archive_count(a); i++) {
         wk_str name = wk_str_of(wk_archive_name(a, i));
-        size_t n = sizeof end - 1;
-        if (name.size > n && !memcmp(name.at + name.size - n, end, n))
-            take_entry(m, a, path, (wk_str){ name.at, name.size - n });
+        if (wk_str_ends(name, end))
+            take_entry(m, a, path, (wk_str){ name.at, name.size - (sizeof end - 1) });
     }
     wk_meta text = wk_archive_meta(a, "imatrix.datasets", 0);
     m->chunks = wk_archive_meta(a, "imatrix.chunk_count", 0).integer;

@@ -240,11 +240,10 @@ static const char *const spared[] = {
 
 bool wk_mix_may(const char *name, wk_shape shape)
 {
-    int    rank = shape.rank;
-    size_t n = strlen(name);
+    int rank = shape.rank;
     for (int i = 0; i < shape.rank - 1 && shape.dim[i] == 1; i++)
         rank--;
-    if (rank < 2 || n < 6 || strcmp(name + n - 6, "weight") ||
+    if (rank < 2 || !wk_str_ends(wk_str_of(name), "weight") ||
         !strcmp(name, "position_embd.weight") || !strcmp(name, "token_types.weight"))
         return false;
     for (size_t i = 0; i < WK_COUNT(spared); i++)

@@ -70,10 +70,7 @@ static bool set_template(wk_chat *c, wk_template **slot, const char *name, wk_st
     return wk_ok();
 }
 
-static bool is_token(wk_str key)
-{
-    return key.size > 6 && !memcmp(key.at + key.size - 6, "_token", 6);
-}
+static bool is_token(wk_str key) { return wk_str_ends(key, "_token"); }
 
 static void add_token(wk_chat *c, const char *name, wk_str content)
 {

@@ -36,12 +36,6 @@ static bool list(listed *l)
     return wk_ok();
 }
 
-static bool end_is(const char *path, const char *end)
-{
-    size_t n = strlen(path), m = strlen(end);
-    return n >= m && !strcmp(path + n - m, end);
-}
-
 static bool is_model_folder(const char *path)
 {
     char *config = wk_path_is_folder(path) ? wk_path_join(path, "config.json") : NULL;
@@ -209,12 +203,13 @@ bool wk_convert_with(const wk_convert_args *a)
                 wk_dtype_name(a->dtype));
     if (!wk_ok())
         return false;
-    if (end_is(a->to, ".gguf"))
+    wk_str to = wk_str_of(a->to);
+    if (wk_str_ends(to, ".gguf"))
         return wk_quantize(a->from, a->to, a->dtype ? wk_dtype_name(a->dtype) : NULL,
                            .requantize = true, .on_tensor = a->on_tensor, .user = a->user);
-    if (end_is(a->to, ".safetensors"))
+    if (wk_str_ends(to, ".safetensors"))
         return archive_to_safetensors(a);
-    if (end_is(a->to, ".npz") || end_is(a->to, ".bin") || end_is(a->to, ".onnx")) {
+    if (wk_str_ends(to, ".npz") || wk_str_ends(to, ".bin") || wk_str_ends(to, ".onnx")) {
         wk_fail(WK_ERR_UNSUPPORTED, "%s: GGUF files, safetensors files and folders are written",
                 a->to);
         return false;

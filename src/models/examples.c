@@ -219,11 +219,7 @@ static bool read_text(wk_examples *e, const wk_examples_args *a)
 
 /* ---- Opening ------------------------------------------------------------ */
 
-static bool is_lines(const char *path)
-{
-    size_t n = strlen(path);
-    return n > 6 && !strcmp(path + n - 6, ".jsonl");
-}
+static bool is_lines(const char *path) { return wk_str_ends(wk_str_of(path), ".jsonl"); }
 
 wk_examples *wk_examples_open_with(const wk_examples_args *a)
 {

@@ -654,7 +654,7 @@ static wk_value read_variables(reader *d)
     wk_str   key;
     wk_value v = wk_dict_new(d->r);
     for (wk_json_object(d->j); wk_json_key(d->j, &key);) {
-        bool     ours = key.size > 6 && !memcmp(key.at + key.size - 6, "_token", 6);
+        bool     ours = wk_str_ends(key, "_token");
         bool     messages = wk_str_is(key, "messages");
         wk_value name = read_text(d, key, WK_WRITTEN);
         wk_value x = read_value(d, ours ? 0 : WK_WRITTEN);

@@ -10,6 +10,8 @@ TEST(strings_compare)
     CHECK_INT(none.size, 0);
     CHECK(wk_str_eq(none, WK_STR("")) && wk_str_is(none, "") && wk_str_starts(abc, ""));
     CHECK(wk_str_is(abc, "abc") && !wk_str_is(abc, "abd") && !wk_str_is(abc, "ab"));
+    CHECK(wk_str_ends(abc, "bc") && wk_str_ends(abc, "abc") && !wk_str_ends(abc, "xabc"));
+    CHECK(wk_str_ends(abc, "") && wk_str_ends(none, "") && !wk_str_ends(abc, "ab"));
     CHECK(wk_str_starts(abc, "ab") && wk_str_starts(abc, "abc") && !wk_str_starts(abc, "abcd"));
     CHECK(wk_str_eq((wk_str){ "a\0b", 3 }, (wk_str){ "a\0b", 3 }));
     CHECK(!wk_str_eq((wk_str){ "a\0b", 3 }, (wk_str){ "a\0c", 3 }));
