@@ -151,6 +151,7 @@ int64_t      wk_json_int(wk_json *j); /* 4096 and 4096.0, not 0.5 */
 bool         wk_json_bool(wk_json *j);
 bool         wk_json_null(wk_json *j); /* step over a null, if that is what comes next */
 void         wk_json_skip(wk_json *j); /* step over any value */
+wk_str       wk_json_raw(wk_json *j);  /* the same: its text as it stands there */
 void         wk_json_fail(wk_json *j, const char *format, ...) WK_PRINTF(2, 3);
 
 typedef struct { /* writes into out; indent 0 is one line */

@@ -382,3 +382,11 @@ void wk_json_skip(wk_json *j)
             depth--;
     } while (depth && wk_ok());
 }
+
+wk_str wk_json_raw(wk_json *j)
+{
+    wk_json_peek(j); /* steps over white space */
+    const char *start = j->at;
+    wk_json_skip(j);
+    return (wk_str){ start, (size_t)(j->at - start) };
+}

@@ -316,12 +316,10 @@ static bool write_variables(const wk_chat *c, const wk_chat_job *job, wk_buf *ou
             wk_json_writer w = { .out = out, .fresh = true };
             char          *name = wk_str_copy(key);
             *tools |= wk_str_is(key, "tools") && wk_json_peek(&j) == WK_JSON_ARRAY;
-            wk_json_peek(&j);
-            const char *value = j.at;
-            wk_json_skip(&j);
+            wk_str value = wk_json_raw(&j);
             if (name)
                 wk_json_put_key(&w, name);
-            wk_buf_add(out, value, (size_t)(j.at - value));
+            wk_buf_str(out, value);
             wk_buf_str(out, WK_STR(", "));
             wk_free(name);
         }

@@ -63,15 +63,6 @@ static bool add_end(wk_examples *e)
     return e->end < 0 || (wk_tokens_add(&e->ids, e->end) && mark(e, before, before));
 }
 
-/* The value that comes next, as it stands there. */
-static wk_str raw_value(wk_json *j)
-{
-    wk_json_peek(j);
-    const char *start = j->at;
-    wk_json_skip(j);
-    return (wk_str){ start, (size_t)(j->at - start) };
-}
-
 /* Messages with the names of their members that templates know. */
 static bool rename_members(wk_json *j, wk_buf *out)
 {
@@ -91,7 +82,7 @@ static bool rename_members(wk_json *j, wk_buf *out)
             if (name)
                 wk_json_put_key(&w, name);
             wk_free(name);
-            wk_str value = role ? wk_json_string(j) : raw_value(j);
+            wk_str value = role ? wk_json_string(j) : wk_json_raw(j);
             for (size_t i = 0; role && i < WK_COUNT(roles); i++)
                 if (wk_str_is(value, roles[i][0]))
                     value = wk_str_of(roles[i][1]);

@@ -291,6 +291,19 @@ TEST(the_reader_walks_in_order)
 
 /* ---- Errors ------------------------------------------------------------- */
 
+TEST(values_can_be_taken_as_they_stand)
+{
+    static const char text[] = "{\"a\":  {\"b\" : [1, \"x\\n\"]} , \"c\":1.50, \"d\": \"e f\"}";
+    static const char *const raw[] = { "{\"b\" : [1, \"x\\n\"]}", "1.50", "\"e f\"" };
+    wk_json                  j;
+    wk_str                   key;
+    int                      n = 0;
+    wk_json_open(&j, "test.json", text, sizeof text - 1);
+    for (wk_json_object(&j); wk_json_key(&j, &key); n++)
+        CHECK(wk_str_is(wk_json_raw(&j), raw[n % 3]));
+    CHECK(wk_json_close(&j) && n == 3);
+}
+
 TEST(errors_name_file_line_and_column)
 {
     static const char *const cases[][2] = {
