@@ -35,6 +35,9 @@ void wk_rope_free(wk_rope_config *r);
 /* Keys turned for a text of one length fit texts of another, if both are of one class. */
 int wk_rope_class(const wk_rope_config *r, int64_t length);
 
+/* What frequency i is divided by, where the length of the text does not matter. */
+float wk_rope_divisor(const wk_rope_config *r, int64_t i);
+
 /* cos and sin, both [count, dims / 2], of positions first .. first + count - 1 in a text
  * of that length. */
 void wk_rope_fill(const wk_rope_config *r, int64_t first, int64_t count, int64_t length, float *cos,

@@ -65,7 +65,8 @@ bool wk_rename(wk_renamed *r, const wk_model *m, const wk_decoder_names *to)
     return wk_ok();
 }
 
-/* Rows of each head from halves to pairs, (i, i + d / 2) to (2i, 2i + 1), or back. */
+/* Rows of each head from halves to pairs, (i, i + d / 2) to (2i, 2i + 1), or back.  They move
+ * whole, so that blocks stay what they are. */
 wk_tensor *wk_renamed_get(const wk_renamed *r, int i)
 {
     const wk_renamed_tensor *t = &r->at[i];
@@ -74,8 +75,6 @@ wk_tensor *wk_renamed_get(const wk_renamed *r, int i)
         return x;
     wk_shape shape = wk_shape_of(x);
     int64_t  half = shape.dim[0] / t->heads / 2, width = shape.rank > 1 ? shape.dim[1] : 1;
-    if (wk_dtype_block(wk_dtype_of(x)) > 1) /* whole rows move: their bytes do */
-        x = wk_cast(x, WK_F32);
     x = r->to_pairs ? wk_reshape(x, t->heads, 2, half, width)
                     : wk_reshape(x, t->heads, half, 2, width);
     x = wk_contiguous(wk_permute(x, 0, 2, 1, 3));

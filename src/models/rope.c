@@ -192,6 +192,13 @@ static float frequency(const wk_rope_config *r, int64_t i, int64_t length)
     return (float)(f * keep + f / r->factor * (1 - keep));
 }
 
+float wk_rope_divisor(const wk_rope_config *r, int64_t i)
+{
+    wk_rope_config plain = *r;
+    plain.kind = WK_ROPE_DEFAULT;
+    return frequency(&plain, i, 1) / frequency(r, i, 1);
+}
+
 void wk_rope_fill(const wk_rope_config *r, int64_t first, int64_t count, int64_t length, float *co,
                   float *si)
 {

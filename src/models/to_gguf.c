@@ -8,8 +8,6 @@
 #include <math.h>
 #include <stdio.h>
 
-static const double PI = 3.14159265358979323846;
-
 /* ---- Of the model -------------------------------------------------------- */
 
 typedef struct {
@@ -43,12 +41,8 @@ static void put_factors(draft *d, const wk_rope_config *r)
 {
     int64_t n = r->dims / 2;
     float  *f = wk_alloc_array((size_t)n, sizeof *f);
-    for (int64_t i = 0; f && i < n; i++) {
-        double turns = (double)r->original_context / (2 * PI) *
-                       pow(r->theta, -2 * (double)i / (double)r->dims);
-        double keep = fmin(fmax((turns - r->low) / (r->high - r->low), 0), 1);
-        f[i] = (float)(keep <= 0 ? r->factor : 1 / ((1 - keep) / r->factor + keep));
-    }
+    for (int64_t i = 0; f && i < n; i++)
+        f[i] = wk_rope_divisor(r, i);
     d->freqs = f ? wk_from_f32(WK_SHAPE(n), f) : NULL;
     wk_free(f);
 }

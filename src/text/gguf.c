@@ -8,6 +8,7 @@
  *     gpt2   byte-level BPE with merges; tokenizer.ggml.pre names how words are cut
  *     bert   WordPiece; the file marks beginnings of words, "##" is put back here
  *     t5     SentencePiece's Unigram, with its normalisation */
+#include "gguf_values.h"
 #include "text.h"
 
 #include <wick/io.h>
@@ -18,8 +19,6 @@
 #define KEY(name) "tokenizer.ggml." name
 #define MARK      WK_STR("\xE2\x96\x81") /* U+2581 */
 #define BLANK     WK_STR(" ")
-
-enum { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE };
 
 typedef struct builder builder;
 typedef struct {
@@ -104,8 +103,10 @@ static bool read_types(builder *b)
     b->type = wk_alloc_array((size_t)b->size, 1);
     bool given = b->type && per_token(b, KEY("token_type"), WK_META_INTEGER);
     for (int32_t i = 0; b->type && i < b->size; i++) {
-        int64_t type = given ? wk_archive_meta(b->a, KEY("token_type"), i).integer : NORMAL;
-        b->type[i] = (uint8_t)(type >= NORMAL && type <= BYTE ? type : NORMAL);
+        int64_t type =
+            given ? wk_archive_meta(b->a, KEY("token_type"), i).integer : WK_TOKEN_NORMAL;
+        b->type[i] =
+            (uint8_t)(type >= WK_TOKEN_NORMAL && type <= WK_TOKEN_BYTE ? type : WK_TOKEN_NORMAL);
     }
     static const char *const special[] = { KEY("bos_token_id"),     KEY("eos_token_id"),
                                            KEY("eot_token_id"),     KEY("eom_token_id"),
@@ -114,7 +115,7 @@ static bool read_types(builder *b)
     for (size_t i = 0; !given && i < WK_COUNT(special) && wk_ok(); i++) {
         int32_t id = get_id(b, special[i], -1);
         if (id >= 0)
-            b->type[id] = CONTROL;
+            b->type[id] = WK_TOKEN_CONTROL;
     }
     return wk_ok();
 }
@@ -140,7 +141,7 @@ static void read_token(builder *b, int32_t id, bool hashes, wk_buf *buf)
     if (!piece.size) { /* llama.cpp's name for it */
         wk_buf_printf(buf, "[EMPTY_%d]", (int)id);
         piece = wk_buf_view(buf);
-    } else if (hashes && (b->type[id] == NORMAL || b->type[id] == UNUSED)) {
+    } else if (hashes && (b->type[id] == WK_TOKEN_NORMAL || b->type[id] == WK_TOKEN_UNUSED)) {
         piece = with_hashes(piece, buf);
     }
     int32_t twin = wk_vocab_find(&b->t->vocab, piece);
@@ -207,11 +208,11 @@ static bool add_special(builder *b)
     wk_added *a = &b->t->added;
     for (int32_t i = 0; i < b->size && wk_ok(); i++) {
         int type = b->type[i];
-        if (type != CONTROL && type != UNKNOWN && type != USER_DEFINED)
+        if (type != WK_TOKEN_CONTROL && type != WK_TOKEN_UNKNOWN && type != WK_TOKEN_USER_DEFINED)
             continue;
         wk_added_token x = { .content = wk_vocab_piece(&b->t->vocab, i),
                              .id = i,
-                             .special = type != USER_DEFINED };
+                             .special = type != WK_TOKEN_USER_DEFINED };
         strip_around(b, &x);
         if (wk_reserve(&a->at, &a->room, a->count + 1, sizeof x))
             a->at[a->count++] = x;
@@ -306,7 +307,8 @@ static bool build_llama(builder *b)
     m->kind = &wk_bpe;
     m->rank = wk_alloc_array((size_t)b->size, sizeof *m->rank);
     for (int32_t i = 0; m->rank && i < b->size && wk_ok(); i++) {
-        bool  joined = b->type[i] == NORMAL || b->type[i] == USER_DEFINED || b->type[i] == UNUSED;
+        bool joined = b->type[i] == WK_TOKEN_NORMAL || b->type[i] == WK_TOKEN_USER_DEFINED ||
+                      b->type[i] == WK_TOKEN_UNUSED;
         float score = get_score(b, i);
         m->rank[i] = joined && i != b->unk ? wk_bpe_rank(score) : UINT32_MAX;
     }
@@ -426,8 +428,8 @@ static bool build_t5(builder *b)
     m->scores = (size_t)b->size;
     for (int32_t i = 0; m->score && i < b->size && wk_ok(); i++) {
         float score = get_score(b, i);
-        bool  sought = b->type[i] == NORMAL || b->type[i] == UNUSED;
-        m->score[i] = b->type[i] == USER_DEFINED ? 0 : sought ? score : (double)NAN;
+        bool  sought = b->type[i] == WK_TOKEN_NORMAL || b->type[i] == WK_TOKEN_UNUSED;
+        m->score[i] = b->type[i] == WK_TOKEN_USER_DEFINED ? 0 : sought ? score : (double)NAN;
     }
     wk_str map = read_charsmap(b);
     if (map.size && !normalizer(b, "Precompiled", &(wk_step){ .content = map, .longest = true }))

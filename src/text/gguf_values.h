@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* gguf_values.h - metadata for a GGUF file, and a tokenizer as such: for converters of models. */
+/* gguf_values.h - metadata of GGUF files: types of tokens; values to be written, and a tokenizer
+ * as such, for converters of models. */
 #ifndef WK_GGUF_VALUES_H
 #define WK_GGUF_VALUES_H
 
 #include "../base/base.h"
 
 #include <wick/io.h>
+
+enum { /* tokenizer.ggml.token_type */
+       WK_TOKEN_NORMAL = 1,
+       WK_TOKEN_UNKNOWN,
+       WK_TOKEN_CONTROL,
+       WK_TOKEN_USER_DEFINED,
+       WK_TOKEN_UNUSED,
+       WK_TOKEN_BYTE
+};
 
 /* Values of metadata, which own their keys and texts. */
 typedef struct {

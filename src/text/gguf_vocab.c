@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* vocabulary.c - a tokenizer.json as the values tokenizer.ggml.* of a GGUF file: byte-level BPE
+/* gguf_vocab.c - a tokenizer.json as the values tokenizer.ggml.* of a GGUF file: byte-level BPE
  * as "gpt2" with its merges, and SentencePiece's BPE as "llama", whose scores are made so that
  * pairs join in the order of the merges. */
 #include "gguf_values.h"
@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { NORMAL = 1, CONTROL = 3, USER_DEFINED = 4, UNUSED = 5, BYTE = 6, MOST_SPLITS = 6 };
+enum { MOST_SPLITS = 6 };
 
 typedef struct {
     int64_t  count;
@@ -97,7 +97,8 @@ static void read_vocab(draft *d, wk_json *j)
     for (wk_json_object(j); wk_json_key(j, &key);) {
         char *text = wk_str_copy(key);
         if (text)
-            put_token(d, (wk_str){ text, key.size }, wk_json_int(j), is_byte(key) ? BYTE : NORMAL);
+            put_token(d, (wk_str){ text, key.size }, wk_json_int(j),
+                      is_byte(key) ? WK_TOKEN_BYTE : WK_TOKEN_NORMAL);
         wk_free(text);
     }
 }
@@ -196,7 +197,8 @@ static void read_added(draft *d, wk_json *j)
             else
                 wk_json_skip(j);
         if (content)
-            put_token(d, wk_str_of(content), id, special ? CONTROL : USER_DEFINED);
+            put_token(d, wk_str_of(content), id,
+                      special ? WK_TOKEN_CONTROL : WK_TOKEN_USER_DEFINED);
         wk_free(content);
     }
 }
@@ -227,7 +229,7 @@ static void score(draft *d)
     wk_map index = { 0 };
     d->score = wk_alloc_array((size_t)d->count, sizeof *d->score);
     for (int64_t i = 0; d->score && i < d->count && wk_ok(); i++) {
-        d->score[i] = d->type[i] == NORMAL ? -(double)d->merges - 1 : 0;
+        d->score[i] = d->type[i] == WK_TOKEN_NORMAL ? -(double)d->merges - 1 : 0;
         wk_map_put(&index, wk_str_of(d->token[i]), i);
     }
     for (size_t i = d->merges; d->score && wk_ok() && i-- > 0;) {
@@ -249,7 +251,7 @@ static void fill_holes(draft *d)
         if (!d->token[i]) {
             char name[40];
             snprintf(name, sizeof name, "[PAD%lld]", (long long)i);
-            put_token(d, wk_str_of(name), i, UNUSED);
+            put_token(d, wk_str_of(name), i, WK_TOKEN_UNUSED);
         }
 }
 
