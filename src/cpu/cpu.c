@@ -137,6 +137,25 @@ static const wk_kernel *kernel(wk_device *d, int op)
     return k->run ? k : &wk_cpu_shared[op];
 }
 
+wk_tensor *wk_packed_new(wk_tensor *w, wk_shape room, const wk_packing *packing,
+                         void (*fill)(const wk_tensor *w, void *to))
+{
+    wk_scope   scope = wk_mark();
+    wk_tensor *all = wk_pool(wk_tensor_new(w->storage->device, w->dtype, room));
+    wk_tensor *y = all ? wk_pool(wk_tensor_view(all)) : NULL;
+    if (y) {
+        fill(w, wk_at_host(all));
+        y->shape = w->shape;
+        wk_dense_strides(y->shape, y->stride);
+        y->packing = packing;
+        if (w->name)
+            wk_set_name(y, w->name);
+        if (w->storage->file && !atomic_load(&w->storage->version))
+            wk_file_unread(wk_at_host(w), wk_bytes(w));
+    }
+    return wk_yield(scope, wk_ok() ? y : NULL);
+}
+
 static wk_tensor *pack(wk_tensor *weight)
 {
     if (wk_is_quantized(weight))

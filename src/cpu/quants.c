@@ -216,27 +216,19 @@ static bool unpack(const wk_call *c)
 
 static const wk_packing panels_of_blocks = { "panels of blocks", unpack };
 
+static void fill(const wk_tensor *w, void *to)
+{
+    job j = job_of(w);
+    j.panels = to, j.rows = wk_at_host(w), j.pack = true;
+    move_all(&j);
+}
+
 wk_tensor *wk_quants_pack(wk_tensor *w)
 {
     if (!wk_quant_layouts[w->dtype - WK_Q4_0].numbers || !wk_count(w) || !wk_is_contiguous(w))
         return w;
-    job        j = job_of(w);
-    wk_scope   scope = wk_mark();
-    wk_shape   shape = WK_SHAPE((j.n + WK_PANEL - 1) / WK_PANEL * WK_PANEL, j.k);
-    wk_tensor *room = wk_pool(wk_tensor_new(w->storage->device, w->dtype, shape));
-    wk_tensor *y = room ? wk_pool(wk_tensor_view(room)) : NULL;
-    if (y) {
-        j.panels = wk_at_host(room), j.rows = wk_at_host(w), j.pack = true;
-        move_all(&j);
-        y->shape = w->shape;
-        wk_dense_strides(y->shape, y->stride);
-        y->packing = &panels_of_blocks;
-        if (w->name)
-            wk_set_name(y, w->name);
-        if (w->storage->file && !atomic_load(&w->storage->version))
-            wk_file_unread(wk_at_host(w), wk_bytes(w));
-    }
-    return wk_yield(scope, wk_ok() ? y : NULL);
+    int64_t panels = (wk_dim(w, 0) + WK_PANEL - 1) / WK_PANEL;
+    return wk_packed_new(w, WK_SHAPE(panels * WK_PANEL, wk_dim(w, 1)), &panels_of_blocks, fill);
 }
 
 /* Rows of a weight whose columns meet x elsewhere, as in models with tied embeddings. */

@@ -6,6 +6,7 @@
  * rows a panel is one stream, and no sum crosses lanes. */
 #define ISA avx512
 #include "../isa/matrix.h"
+#include "../shared.h"
 #include "../simd.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -51,26 +52,18 @@ static bool unpack(const wk_call *c)
 
 static const wk_packing panels = { "bf16 panels", unpack };
 
+static int64_t count_of(const wk_tensor *w) { return (wk_dim(w, 0) + OUTPUTS - 1) / OUTPUTS; }
+
+static void fill(const wk_tensor *w, void *to)
+{
+    wk_parallel(count_of(w), 32768 / wide(wk_dim(w, 1)) + 1, pack_some, &(job){ w, to });
+}
+
 wk_tensor *wk_panels_pack(wk_tensor *w)
 {
     if (w->dtype != WK_BF16 || !wk_count(w) || !wk_is_contiguous(w))
         return w;
-    int64_t    count = (wk_dim(w, 0) + OUTPUTS - 1) / OUTPUTS, k = wide(wk_dim(w, 1));
-    wk_scope   scope = wk_mark();
-    wk_shape   shape = WK_SHAPE(count * OUTPUTS, k);
-    wk_tensor *room = wk_pool(wk_tensor_new(w->storage->device, WK_BF16, shape));
-    wk_tensor *y = room ? wk_pool(wk_tensor_view(room)) : NULL;
-    if (y) {
-        wk_parallel(count, 32768 / k + 1, pack_some, &(job){ w, wk_at_host(room) });
-        y->shape = w->shape;
-        wk_dense_strides(y->shape, y->stride);
-        y->packing = &panels;
-        if (w->name)
-            wk_set_name(y, w->name);
-        if (w->storage->file && !atomic_load(&w->storage->version))
-            wk_file_unread(wk_at_host(w), (size_t)wk_count(w) * 2);
-    }
-    return wk_yield(scope, wk_ok() ? y : NULL);
+    return wk_packed_new(w, WK_SHAPE(count_of(w) * OUTPUTS, wide(wk_dim(w, 1))), &panels, fill);
 }
 
 /* ---- Few rows ----------------------------------------------------------- */
