@@ -22,7 +22,7 @@ bool wk_str_starts(wk_str a, const char *prefix)
 bool wk_str_ends(wk_str a, const char *suffix)
 {
     size_t n = strlen(suffix);
-    return a.size >= n && !memcmp(a.at + a.size - n, suffix, n);
+    return a.size >= n && (!n || !memcmp(a.at + a.size - n, suffix, n));
 }
 
 char *wk_str_copy(wk_str s)
