@@ -84,8 +84,8 @@ static void unpack_chunk(const source *s, const char *chunk, int64_t n, int64_t 
     kernels->unpack[l->numbers](&s->job, numbers, units, quads);
     for (int64_t i = 0; i < units * f->parts; i++, quads += count * BESIDE, to += count * 128) {
         int64_t at = (unit * f->parts + i) * WK_PANEL;
-        __m512  a = _mm512_load_ps(scale + at), least = _mm512_load_ps(offset + at);
-        least = f->least ? least : _mm512_setzero_ps();
+        __m512  a = _mm512_load_ps(scale + at);
+        __m512  least = f->least ? _mm512_load_ps(offset + at) : _mm512_setzero_ps();
         round_group(quads, count, a, _mm512_fnmadd_ps(a, _mm512_set1_ps((float)s->job.zero), least),
                     to);
     }
