@@ -6,10 +6,10 @@
  * make the 16 x 16 x 32 products that bf16 makes in them, too.  But the sums would leave the
  * tile each time, to be converted, scaled by both sides and added: 48 vector operations on
  * two ports, 24 cycles, which is two thirds of bf16's rate at best.  Sums of bf16 stay for
- * all of k; what it takes is some 150 operations for 32 k of 16 outputs, once for all
- * rows: with 512 of them 75 cycles beside 512, with 16 about as much as products of bytes
- * with VNNI.  And x loses less: its rounding errors are 2^-8 of each number at most, not
- * 2^-8 of the largest of 32; those of the weights are of the same size.
+ * all of k; what it takes is some 150 operations for 32 k of 16 outputs, once for all rows:
+ * with 512 of them 75 cycles beside 512, with 16 about what products of bytes with VNNI
+ * cost.  And x loses less: at most 2^-8 of each number, not of the largest of 32; the
+ * weights lose as much.
  *
  * A number times its scale, plus its offset, is rounded once to f32 and once to bf16. */
 #include "amx.h"
