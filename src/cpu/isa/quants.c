@@ -235,7 +235,7 @@ static void prepare(plan *p)
 void WK_ISA(gemm_quant)(const wk_gemm *g, int threads)
 {
     const wk_engine *tiles = wk_cpu_current()->blocks;
-    if (tiles && g->m >= tiles->least) {
+    if (tiles && g->panels && g->m >= tiles->least) {
         wk_gemm on_tiles = *g;
         on_tiles.engine = tiles;
         WK_ISA(gemm)(&on_tiles, threads);

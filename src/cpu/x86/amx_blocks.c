@@ -35,9 +35,9 @@ static source source_of(const wk_gemm *g, int side)
     s.job.layout = &wk_quant_layouts[b->dtype - WK_Q4_0];
     s.job.bits = &wk_quant_bits_of[s.job.layout->numbers];
     s.job.zero = type->zero;
-    if (s.job.bits->low == 8 || type->values)
+    if (s.job.bits->low == 8 || s.job.bits->table)
         s.job.zero = wk_cpu_quant_kernels_vnni.bias;
-    for (int i = 0; i < 16 && type->values; i++)
+    for (int i = 0; i < 16 && s.job.bits->table; i++)
         s.job.values[i] = (int8_t)(type->values[i] ^ 0x80);
     return s;
 }
