@@ -397,6 +397,37 @@ static inline vi vvalues(vi table, vi which)
 #endif
 }
 
+/* Of each byte, yes where its bit of the VBYTES at bits is 1, else no. */
+static inline vi vchoose_bytes(const uint8_t *bits, vi yes, vi no)
+{
+#if defined __AVX512F__
+    __mmask64 m;
+    memcpy(&m, bits, sizeof m);
+    return (vi)_mm512_mask_blend_epi8(m, (__m512i)no, (__m512i)yes);
+#elif defined __AVX2__
+    const __m256i spread =
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201u);
+    int32_t       word;
+    memcpy(&word, bits, sizeof word);
+    __m256i m = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(word), spread), bit);
+    return (vi)_mm256_blendv_epi8((__m256i)no, (__m256i)yes, _mm256_cmpeq_epi8(m, bit));
+#elif defined __aarch64__
+    static const uint8_t bit[8] = { 1, 2, 4, 8, 16, 32, 64, 128 };
+    uint8x8_t            b = vld1_u8(bit);
+    uint8x16_t m = vcombine_u8(vtst_u8(vdup_n_u8(bits[0]), b), vtst_u8(vdup_n_u8(bits[1]), b));
+    return (vi)vbslq_u8(m, (uint8x16_t)yes, (uint8x16_t)no);
+#else
+    uint8_t y[VBYTES], n[VBYTES];
+    memcpy(y, &yes, sizeof y);
+    memcpy(n, &no, sizeof n);
+    for (int i = 0; i < VBYTES; i++)
+        n[i] = bits[i / 8] >> i % 8 & 1 ? y[i] : n[i];
+    memcpy(&no, n, sizeof n);
+    return no;
+#endif
+}
+
 /* ---- exp ---------------------------------------------------------------- */
 
 /* 2^n for whole n from -126 to 127 */

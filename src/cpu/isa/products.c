@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* products.c - matmul, linear and linear_glu: which road their numbers take. */
+#include "../quants.h"
 #include "matrix.h"
 
 static bool is_plain_float(wk_dtype d) { return d == WK_F32 || d == WK_BF16 || d == WK_F16; }
@@ -192,7 +193,8 @@ static bool linear(const wk_call *c, int sides, const wk_tensor *add)
         g.bias[i] = read_bias(c->in[2 + 2 * i], room ? room + i * n : NULL);
     }
     g.act = sides > 1 ? c->opt.mode.act : WK_ACT_NONE;
-    if (wk_is_quantized(c->in[1]) && g.panels)
+    const wk_quant_kernels *quant = wk_cpu_current()->quant;
+    if (wk_is_quantized(c->in[1]) && (g.panels || wk_quant_stays(quant, c->in[1]->dtype)))
         WK_ISA(gemm_quant)(&g, wk_threads());
     else if (wk_is_quantized(c->in[1]))
         multiply_blocks(&g);

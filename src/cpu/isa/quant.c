@@ -215,6 +215,44 @@ SCALES(ue4m3)
     }
 }
 
+/* One for several units of 32 numbers. */
+#define REPEATED(name, units)                                                                      \
+    SCALES(name)                                                                                   \
+    {                                                                                              \
+        (void)offset;                                                                              \
+        for (; blocks > 0; blocks--, b += 2 * WK_PANEL)                                            \
+            for (int g = 0; g < (units); g++, scale += WK_PANEL)                                   \
+                EACH(h) vstore(AT(scale, 0), half_of(b, 0, h));                                    \
+    }
+REPEATED(half_2, 2)
+REPEATED(half_8, 8)
+
+/* Bits that say -1 or 1. */
+SCALES(sign_4)
+{
+    for (; blocks > 0; blocks--, b += 2 * WK_PANEL)
+        for (int g = 0; g < 4; g++, scale += WK_PANEL, offset += WK_PANEL)
+            EACH(h)
+            {
+                vf d = half_of(b, 0, h);
+                vstore(AT(scale, 0), d + d);
+                vstore(AT(offset, 0), -d);
+            }
+}
+
+/* f32, whose halves lie apart. */
+SCALES(k8)
+{
+    (void)blocks, (void)offset;
+    EACH(h)
+    {
+        const uint16_t *low = (const uint16_t *)(const void *)b + h * VF;
+        vf              d = (vf)(vwiden(low) | vwiden(low + WK_PANEL) << 16);
+        for (int g = 0; g < 8; g++)
+            vstore(AT(scale, g), d);
+    }
+}
+
 /* ---- Numbers ------------------------------------------------------------ */
 
 /* Quad q of a unit, lanes of part h: bytes that vdot() takes. */
@@ -452,4 +490,5 @@ const wk_quant_kernels WK_ISA(quant_kernels) = {
     .one = { WK_NUMBERS(ONE) },
     .few = { WK_NUMBERS(FEW) },
     .tile = { { tile_4_0, tile_6_0 }, { tile_4_1, tile_6_1 } },
+    .rows = &WK_ISA(quant_rows),
 };
