@@ -57,8 +57,8 @@ enum {
 /* How scales lie in the head of a block. */
 #define WK_SCALES(F)                                                                               \
     F(half)                                                                                        \
-    F(half_least) F(k45) F(k6) F(k2) F(k3) F(iq4) F(e8m0) F(ue4m3) F(half_2) F(half_8) F(sign_4)   \
-        F(k8)
+    F(half_least)                                                                                  \
+    F(k45) F(k6) F(k2) F(k3) F(iq4) F(e8m0) F(ue4m3) F(half_2) F(half_8) F(sign_4) F(k8)
 
 #define NAMED(name, ...) WK_NUMBERS_##name,
 enum { WK_NUMBERS_none, WK_NUMBERS(NAMED) WK_NUMBERS_COUNT };
@@ -95,8 +95,10 @@ wk_tensor *wk_quants_pack(wk_tensor *weight); /* for wk_pack() */
 /* Of x, for each unit and row: 8 quads, the scale in f32, then for each group the sum of
  * the bytes: times the scale in f32 where w has least values, else times -zero of w as an
  * integer.  Few rows: these records one after another; else word by word of j->rows rows. */
-typedef void (*wk_quant_expand)(const void *points, const uint8_t *b, int64_t blocks,
-                                uint8_t *number, float *scale);
+/* Blocks of a row of w: their numbers and scales, or, with a row of x, the sum of products,
+ * when one block has room in number and scale. */
+typedef float (*wk_quant_expand)(const void *points, const uint8_t *b, int64_t blocks,
+                                 uint8_t *number, float *scale, const uint32_t *x);
 
 typedef struct {
     const wk_quant        *type;

@@ -215,6 +215,20 @@ static inline vf vzip_high(vf a, vf b)
     return __builtin_shufflevector(a, b, VLANES(VZIP, VF / 2));
 }
 
+/* Lane l is lane l / 4 of the h-th quarter of a. */
+static inline vf vquarter(vf a, int h)
+{
+#if defined __AVX512F__
+    __m512i which = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    return _mm512_permutexvar_ps(_mm512_add_epi32(which, _mm512_set1_epi32(4 * h)), a);
+#elif defined __AVX2__
+    __m256i which = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+    return _mm256_permutevar8x32_ps(a, _mm256_add_epi32(which, _mm256_set1_epi32(2 * h)));
+#else
+    return vset(a[h]);
+#endif
+}
+
 /* ---- Halves ------------------------------------------------------------- */
 
 /* To and from 32 bits; convertvector makes the same in more steps. */
@@ -324,6 +338,11 @@ static inline void vnarrow_bytes(int8_t *p, vi a)
 {
 #if defined __AVX512F__
     _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8((__m512i)a));
+#elif defined __AVX2__
+    __m256i first = _mm256_shuffle_epi8((__m256i)a, _mm256_set1_epi32(0x0C080400));
+    __m128i both =
+        _mm_unpacklo_epi32(_mm256_castsi256_si128(first), _mm256_extracti128_si256(first, 1));
+    _mm_storel_epi64((__m128i *)(void *)p, both);
 #else
     *(vb_any *)p = __builtin_convertvector((vu)a & 255, vb);
 #endif

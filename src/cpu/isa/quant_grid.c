@@ -20,8 +20,9 @@
 enum {
     BLOCK = WK_ROW_BLOCK,
     GROUPS = BLOCK / 16,
-    VECTORS = BLOCK / VBYTES,
-    RUN = 4 /* blocks that are written out together */
+    PARTS = GROUPS / VF,      /* of a block: four vectors of bytes */
+    SUMS = VF == 16 ? 2 : 4, /* that do not wait for each other */
+    RUN = 8 /* blocks that are written out together */
 };
 
 typedef uint8_t  b16 __attribute__((vector_size(16)));
@@ -62,9 +63,9 @@ INLINE vu fields(const uint8_t *p, bool two, vu shift)
 /* ---- Scales ------------------------------------------------------------- */
 
 /* One for each 32 numbers, twice. */
-INLINE void put_scales(float *scale, w8 odd, float unit)
+INLINE void put_scales(float *scale, const w8 *odd, float unit)
 {
-    f8 s = __builtin_convertvector((i8)odd, f8) * unit;
+    f8 s = __builtin_convertvector((i8)*odd, f8) * unit;
     f8 low = __builtin_shufflevector(s, s, 0, 0, 1, 1, 2, 2, 3, 3);
     f8 high = __builtin_shufflevector(s, s, 4, 4, 5, 5, 6, 6, 7, 7);
     memcpy(scale, &low, sizeof low);
@@ -80,9 +81,9 @@ INLINE void put_odd(float *scale, vu n, float unit)
 /* ---- Signs -------------------------------------------------------------- */
 
 /* Of each lane the four times seven low bits, with an eighth that makes their number even. */
-INLINE void put_even_words(uint8_t *sign, w8 w)
+INLINE void put_even_words(uint8_t *sign, const w8 *x)
 {
-    w = (w & 0x7F) | (w << 1 & 0x7F00) | (w << 2 & 0x7F0000) | (w << 3 & 0x7F000000);
+    w8 w = (*x & 0x7F) | (*x << 1 & 0x7F00) | (*x << 2 & 0x7F0000) | (*x << 3 & 0x7F000000);
     w8 p = w ^ w >> 4;
     p ^= p >> 2;
     p ^= p >> 1;
@@ -111,16 +112,18 @@ INLINE void parts_iq2_xxs(const uint8_t *b, block_parts *p, float *scale)
     memcpy(&x, b + 2, sizeof x);
     memcpy(&y, b + 34, sizeof y);
     x = __builtin_shufflevector(x, y, 1, 3, 5, 7, 9, 11, 13, 15);
-    put_even_words(p->sign, x);
-    put_scales(scale, (x >> 28) * 2 + 1, wk_half_at(b) * 0.125f);
+    put_even_words(p->sign, &x);
+    w8 odd = (x >> 28) * 2 + 1;
+    put_scales(scale, &odd, wk_half_at(b) * 0.125f);
 }
 
 INLINE void parts_iq3_xxs(const uint8_t *b, block_parts *p, float *scale)
 {
     w8 x;
     memcpy(&x, b + 66, sizeof x);
-    put_even_words(p->sign, x);
-    put_scales(scale, (x >> 28) * 2 + 1, wk_half_at(b) * 0.25f);
+    put_even_words(p->sign, &x);
+    w8 odd = (x >> 28) * 2 + 1;
+    put_scales(scale, &odd, wk_half_at(b) * 0.25f);
 }
 
 INLINE void parts_iq2_xs(const uint8_t *b, block_parts *p, float *scale)
@@ -177,7 +180,8 @@ INLINE void parts_iq1_s(const uint8_t *b, block_parts *p, float *scale)
     w8 w = __builtin_convertvector(h, w8);
     i8 less = (i8)(w << 16) >> 31;
     memcpy(p->sign, &less, sizeof less);
-    put_scales(scale, (w >> 11 & 14) + 1, wk_half_at(b) * 0.125f);
+    w = (w >> 11 & 14) + 1;
+    put_scales(scale, &w, wk_half_at(b) * 0.125f);
 }
 
 /* The same for 8 numbers each; the scale of the block is the top nibbles of four words. */
@@ -226,18 +230,21 @@ INLINE void parts_of(kind t, const uint8_t *b, block_parts *p, float *scale)
 
 /* ---- Numbers ------------------------------------------------------------ */
 
-INLINE uint32_t index_of(kind t, const uint8_t *b, const block_parts *p, int k)
+/* The index of point l of the v-th vector. */
+INLINE uint32_t index_of(kind t, const uint8_t *b, const block_parts *p, int v, int l)
 {
-    return t == IQ2_XXS ? b[2 + k / 4 * 8 + k % 4] : t == IQ3_XXS ? b[2 + k] : p->index[k];
+    const int points = VBYTES / (is_iq3(t) ? 4 : 8);
+    return t == IQ2_XXS  ? b[2 + v * points / 4 * 8 + v * points % 4 + l / 4 * 8 + l % 4]
+           : t == IQ3_XXS ? b[2 + v * points + l]
+                          : p->index[v * points + l];
 }
 
-/* VBYTES numbers, from point k on. */
-INLINE vi points_of(kind t, const void *points, const uint8_t *b, const block_parts *p, int k)
+INLINE vi points_of(kind t, const void *points, const uint8_t *b, const block_parts *p, int v)
 {
     const uint32_t *four = points;
     const uint64_t *eight = points;
-#define FOUR(l, s)  four[index_of(t, b, p, k + (l))]
-#define EIGHT(l, s) eight[index_of(t, b, p, k + (l))]
+#define FOUR(l, s)  four[index_of(t, b, p, v, l)]
+#define EIGHT(l, s) eight[index_of(t, b, p, v, l)]
     if (is_iq3(t))
         return (vi)(vu){ VLANES(FOUR, 0) };
 #if defined __AVX512F__
@@ -250,27 +257,169 @@ INLINE vi points_of(kind t, const void *points, const uint8_t *b, const block_pa
 #endif
 }
 
-INLINE void expand(kind t, const void *points, const uint8_t *b, int64_t blocks, int bytes,
-                   uint8_t *number, float *scale)
+/* ---- A block with a row of x -------------------------------------------- */
+
+/* Scales of both sides for the next four vectors, and what numbers have too much. */
+INLINE vf begin(const float *scale, const uint32_t *x, int part, vf sum[SUMS])
 {
-    for (; blocks > 0; blocks--, b += bytes, scale += GROUPS) {
-        block_parts p;
-        parts_of(t, b, &p, scale);
+    const float *scale_x = (const float *)(const void *)(x + BLOCK / 4) + part * VF;
+    vf           both = vload(scale + part * VF) * vload(scale_x);
+    sum[part % SUMS] = vfma(both, vload(scale_x + GROUPS), sum[part % SUMS]);
+    return both;
+}
+
+INLINE float total(const vf sum[SUMS])
+{
+    vf all = sum[0] + sum[1];
+    return vsum(SUMS == 4 ? all + (sum[SUMS - 2] + sum[SUMS - 1]) : all);
+}
+
+/* Numbers of the h-th of these vectors. */
+INLINE vf meet(vi number, int part, int h, vf both, const uint32_t *x, vf sum)
+{
+    vi a = vdot(viset(0), number, vload_words(x + (4 * part + h) * VF));
+    return vfma(__builtin_convertvector(a, vf), vquarter(both, h), sum);
+}
+
+INLINE void multiply(const uint8_t *number, const float *scale, const uint32_t *x, vf sum[SUMS])
+{
+    UNROLLED
+    for (int part = 0; part < PARTS; part++) {
+        vf both = begin(scale, x, part, sum);
         UNROLLED
-        for (int v = 0; v < VECTORS; v++, number += VBYTES) {
-            vi x = points_of(t, points, b, &p, v * (VBYTES / (is_iq3(t) ? 4 : 8)));
-            vi other = is_iq1(t) ? x - viset(0x02020202) : viset((int32_t)0x80808080u) - x;
-            x = vchoose_bytes(p.sign + v * (VBYTES / 8), other, x);
-            memcpy(number, &x, sizeof x);
-        }
+        for (int h = 0; h < 4; h++, number += VBYTES)
+            sum[h % SUMS] = meet(vload_words(number), part, h, both, x, sum[h % SUMS]);
     }
 }
 
+#if defined __AVX512VBMI__
+/* The points of IQ2 and IQ3 as their codes in registers: 32 of 256 .. 1024 at a time. */
+INLINE __m512i look_up(const wk_grid *g, int count, __m512i index)
+{
+    __m512i r[16];
+    UNROLLED
+    for (int i = 0; i < count / 64; i++)
+        r[i] = _mm512_permutex2var_epi16(_mm512_loadu_si512(g->points + 64 * i), index,
+                                         _mm512_loadu_si512(g->points + 64 * i + 32));
+    UNROLLED
+    for (int n = 64; n < count; n *= 2) {
+        __mmask32 upper = _mm512_test_epi16_mask(index, _mm512_set1_epi16((short)n));
+        UNROLLED
+        for (int i = 0; i < count / n / 2; i++)
+            r[i] = _mm512_mask_blend_epi16(upper, r[2 * i], r[2 * i + 1]);
+    }
+    return r[0];
+}
+
+/* Codes of a block. */
+INLINE void codes_of(kind t, const uint8_t *b, __m512i r[2])
+{
+    const __m512i lane =
+        _mm512_set_epi16(31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13,
+                         12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m256i even = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
+    long long     high;
+    memcpy(&high, b + 66, sizeof high);
+    __m512i bits = _mm512_set1_epi64(high);
+    UNROLLED
+    for (int i = 0; i < (is_iq3(t) ? 2 : 1); i++) {
+        __m256i low = _mm256_loadu_si256((const __m256i *)(const void *)(b + 2 + 32 * i));
+        if (t == IQ2_XXS)
+            low = _mm256_permutex2var_epi32(
+                low, even, _mm256_loadu_si256((const __m256i *)(const void *)(b + 34)));
+        __m512i x = _mm512_cvtepu8_epi16(low);
+        if (t == IQ2_XS)
+            x = _mm512_and_si512(_mm512_loadu_si512(b + 2), _mm512_set1_epi16(511));
+        if (t == IQ2_S || t == IQ3_S) { /* the bits above: at each odd byte */
+            __m512i at = t == IQ2_S
+                             ? _mm512_slli_epi16(lane, 9)
+                             : _mm512_slli_epi16(
+                                   _mm512_add_epi16(lane, _mm512_set1_epi16((short)(32 * i))), 8);
+            at = _mm512_multishift_epi64_epi8(at, bits);
+            x = _mm512_or_si512(
+                x, _mm512_and_si512(at, _mm512_set1_epi16(t == IQ2_S ? 0x300 : 0x100)));
+        }
+        r[i] = t == IQ2_XXS   ? look_up(&wk_grids[WK_GRID_IQ2_XXS], 256, x)
+               : t == IQ2_XS  ? look_up(&wk_grids[WK_GRID_IQ2_XS], 512, x)
+               : t == IQ2_S   ? look_up(&wk_grids[WK_GRID_IQ2_S], 1024, x)
+               : t == IQ3_XXS ? look_up(&wk_grids[WK_GRID_IQ3_XXS], 256, x)
+                              : look_up(&wk_grids[WK_GRID_IQ3_S], 512, x);
+    }
+}
+
+/* What digits stand for, in 64 bytes: by their two or three low bits. */
+INLINE __m512i levels_of(kind t)
+{
+    const wk_grid *g = &wk_grids[t == IQ3_XXS ? WK_GRID_IQ3_XXS
+                                 : t == IQ3_S ? WK_GRID_IQ3_S
+                                              : WK_GRID_IQ2_XXS];
+    long long      x;
+    memcpy(&x, g->level, sizeof x);
+    if (!is_iq3(t))
+        x = (x & 0xFFFFFFFF) | x << 32;
+    return _mm512_add_epi8(_mm512_set1_epi64(x), _mm512_set1_epi8(WK_ROW_ZERO));
+}
+
+/* 64 numbers, the v-th of a block. */
+INLINE vi numbers_of(kind t, const __m512i r[2], __m512i levels, int v)
+{
+    const __m512i eighth = _mm512_set_epi64(
+        0x0007000700070007, 0x0006000600060006, 0x0005000500050005, 0x0004000400040004,
+        0x0003000300030003, 0x0002000200020002, 0x0001000100010001, 0);
+    const __m512i sixteenth = _mm512_set_epi64(
+        0x000F000F000E000E, 0x000D000D000C000C, 0x000B000B000A000A, 0x0009000900080008,
+        0x0007000700060006, 0x0005000500040004, 0x0003000300020002, 0x0001000100000000);
+    __m512i which = is_iq3(t) ? _mm512_add_epi16(sixteenth, _mm512_set1_epi16((short)(v % 2 * 16)))
+                              : _mm512_add_epi16(eighth, _mm512_set1_epi16((short)(v * 8)));
+    __m512i x = _mm512_permutexvar_epi16(which, r[is_iq3(t) ? v / 2 : 0]);
+    __m512i at = _mm512_set1_epi64(is_iq3(t) ? 0x2926232009060300 : 0x0E0C0A0806040200);
+    return (vi)_mm512_permutexvar_epi8(_mm512_multishift_epi64_epi8(at, x), levels);
+}
+#endif
+
+INLINE float expand(kind t, const void *points, const uint8_t *b, int64_t blocks, int bytes,
+                    uint8_t *number, float *scale, const uint32_t *x)
+{
+    vf sum[SUMS] = { { 0 } };
+    for (; blocks > 0; blocks--, b += bytes) {
+        block_parts p;
+        parts_of(t, b, &p, scale);
+#if defined __AVX512VBMI__
+        __m512i r[2], levels = levels_of(t);
+        if (!is_iq1(t))
+            codes_of(t, b, r);
+#endif
+        for (int part = 0; part < PARTS; part++) {
+            vf both = x ? begin(scale, x, part, sum) : vset(0);
+            UNROLLED
+            for (int h = 0; h < 4; h++) {
+                int v = 4 * part + h;
+#if defined __AVX512VBMI__
+                vi y = is_iq1(t) ? points_of(t, points, b, &p, v) : numbers_of(t, r, levels, v);
+#else
+                vi y = points_of(t, points, b, &p, v);
+#endif
+                vi other = is_iq1(t) ? y - viset(0x02020202) : viset((int32_t)0x80808080u) - y;
+                y = vchoose_bytes(p.sign + v * (VBYTES / 8), other, y);
+                if (x)
+                    sum[h % SUMS] = meet(y, part, h, both, x, sum[h % SUMS]);
+                else
+                    memcpy(number + v * VBYTES, &y, sizeof y);
+            }
+        }
+        if (x)
+            x += WK_ROW_RECORD;
+        else
+            number += BLOCK, scale += GROUPS;
+    }
+    return x ? total(sum) : 0;
+}
+
 #define GRID(name, kind, bytes)                                                                    \
-    static void name(const void *points, const uint8_t *b, int64_t blocks, uint8_t *number,        \
-                     float *scale)                                                                 \
+    static float name(const void *points, const uint8_t *b, int64_t blocks, uint8_t *number,       \
+                      float *scale, const uint32_t *x)                                             \
     {                                                                                              \
-        expand(kind, points, b, blocks, bytes, number, scale);                                     \
+        return expand(kind, points, b, blocks, bytes, number, scale, x);                           \
     }
 GRID(iq2_xxs, IQ2_XXS, 66)
 GRID(iq2_xs, IQ2_XS, 74)
@@ -284,21 +433,22 @@ GRID(iq1_m, IQ1_M, 56)
  * three times q / 256 is the first. */
 #define DIGIT(type, q) (WK_ROW_ZERO - 1 - (type)((q) > 85) - (type)((q) > 170))
 
-static void tq1_0(const void *points, const uint8_t *b, int64_t blocks, uint8_t *number,
-                  float *scale)
+static float tq1_0(const void *points, const uint8_t *b, int64_t blocks, uint8_t *number,
+                   float *scale, const uint32_t *x)
 {
+    vf sum[SUMS] = { { 0 } };
     (void)points;
-    for (; blocks > 0; blocks--, b += 54, number += BLOCK, scale += GROUPS) {
+    for (; blocks > 0; blocks--, b += 54) {
         b32 q;
         b16 r, powers = { 1, 1, 1, 1, 3, 3, 3, 3, 9, 9, 9, 9, 27, 27, 27, 27 };
         memcpy(&q, b, sizeof q);
         memcpy(&r, b + 32, sizeof r);
         UNROLLED
         for (int i = 0; i < 5; i++, q += q + q, r += r + r) {
-            b32 x = DIGIT(b32, q);
-            b16 y = DIGIT(b16, r);
-            memcpy(number + 32 * i, &x, sizeof x);
-            memcpy(number + 160 + 16 * i, &y, sizeof y);
+            b32 y = DIGIT(b32, q);
+            b16 z = DIGIT(b16, r);
+            memcpy(number + 32 * i, &y, sizeof y);
+            memcpy(number + 160 + 16 * i, &z, sizeof z);
         }
         for (int i = 0; i < 4; i++)
             memcpy((char *)&r + 4 * i, b + 48, 4);
@@ -307,7 +457,13 @@ static void tq1_0(const void *points, const uint8_t *b, int64_t blocks, uint8_t 
         memcpy(number + 240, &r, sizeof r);
         for (int g = 0; g < GROUPS; g += VF)
             vstore(scale + g, vset(wk_half_at(b + 52)));
+        if (x) {
+            multiply(number, scale, x, sum);
+            x += WK_ROW_RECORD;
+        } else
+            number += BLOCK, scale += GROUPS;
     }
+    return x ? total(sum) : 0;
 }
 
 /* ---- Few rows of x ------------------------------------------------------ */
@@ -333,54 +489,31 @@ static void quantize(const wk_quant_job *j, const float *row, int64_t units, uin
     }
 }
 
-#define QUARTER_0(l, s) ((l) / 4)
-#define QUARTER_1(l, s) (VF / 4 + (l) / 4)
-#define QUARTER_2(l, s) (VF / 2 + (l) / 4)
-#define QUARTER_3(l, s) (VF / 4 * 3 + (l) / 4)
-#define QUARTER(n)                                                                                 \
-    {                                                                                              \
-        vi a = vdot(viset(0), vload_words(number + (n)*VBYTES), vload_words(y + (n)*VBYTES));      \
-        vf s = __builtin_shufflevector(both, both, VLANES(QUARTER_##n, 0));                        \
-        sum[(n) % 2] = vfma(__builtin_convertvector(a, vf), s, sum[(n) % 2]);                      \
-    }
-
-/* A block with a row of x. */
-INLINE void multiply(const uint8_t *number, const float *scale, const uint32_t *x, vf sum[2])
-{
-    const uint8_t *y = (const uint8_t *)x;
-    const float   *scale_x = (const float *)(const void *)(x + BLOCK / 4);
-    UNROLLED
-    for (int g = 0; g < GROUPS; g += VF, number += 4 * VBYTES, y += 4 * VBYTES) {
-        vf both = vload(scale + g) * vload(scale_x + g);
-        sum[0] = vfma(both, vload(scale_x + GROUPS + g), sum[0]);
-        QUARTER(0)
-        QUARTER(1)
-        QUARTER(2)
-        QUARTER(3)
-    }
-}
-
 /* The sums of count rows of w with j->rows rows of x, SIDE apart. */
 static void few(const wk_quant_job *j, const char *w, int64_t count, const uint32_t *x, float *sums)
 {
-    const int64_t blocks = j->k / BLOCK;
-    for (const uint8_t *b = (const uint8_t *)w; count > 0; count--, sums++) {
-        vf              sum[WK_ROW_FEW][2];
+    const int64_t  blocks = j->k / BLOCK, bytes = j->type->bytes;
+    const uint8_t *b = (const uint8_t *)w;
+    uint8_t        number[RUN * BLOCK] __attribute__((aligned(64)));
+    float          scale[RUN * GROUPS] __attribute__((aligned(64)));
+    for (; count > 0; count--, sums++) {
+        vf              sum[WK_ROW_FEW][SUMS];
         const uint32_t *y = x;
-        for (int i = 0; i < j->rows; i++)
-            sum[i][0] = sum[i][1] = vset(0);
-        for (int64_t at = 0, n; at < blocks; at += n) {
-            uint8_t number[RUN * BLOCK] __attribute__((aligned(64)));
-            float   scale[RUN * GROUPS] __attribute__((aligned(64)));
+        if (j->rows == 1) {
+            *sums = j->expand(j->points, b, blocks, number, scale, x);
+            b += blocks * bytes;
+            continue;
+        }
+        memset(sum, 0, (size_t)j->rows * sizeof *sum);
+        for (int64_t at = 0, n; at < blocks; at += n, b += n * bytes) {
             n = blocks - at < RUN ? blocks - at : RUN;
-            j->expand(j->points, b, n, number, scale);
-            b += n * j->type->bytes;
+            j->expand(j->points, b, n, number, scale, NULL);
             for (int64_t k = 0; k < n; k++)
                 for (int i = 0; i < j->rows; i++, y += WK_ROW_RECORD)
                     multiply(number + k * BLOCK, scale + k * GROUPS, y, sum[i]);
         }
         for (int i = 0; i < j->rows; i++)
-            sums[i * WK_SIDE] = vsum(sum[i][0] + sum[i][1]);
+            sums[i * WK_SIDE] = total(sum[i]);
     }
 }
 
@@ -415,7 +548,7 @@ static void unpack(const wk_quant_job *j, const char *w, int64_t count, int64_t 
     for (; units > 0; units -= BLOCK / WK_UNIT, unit += BLOCK / WK_UNIT) {
         const uint8_t *b = (const uint8_t *)w + unit / (BLOCK / WK_UNIT) * bytes;
         for (int i = 0; i < count; i++, b += j->k / BLOCK * bytes)
-            j->expand(j->points, b, 1, number[i], scales[i]);
+            j->expand(j->points, b, 1, number[i], scales[i], NULL);
         turn(number, BLOCK / 4, 1, quads, 2 * WK_PANEL);
         turn(scales, GROUPS, 2 / parts, scale, 2 * WK_PANEL);
         quads += BLOCK / 4 * 2 * WK_QUAD_BYTES;
