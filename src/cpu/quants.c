@@ -35,6 +35,15 @@ const wk_quant_layout wk_quant_layouts[WK_QUANT_COUNT] = {
     LAYOUT(q8_k, b8, k8, 0, 2, 260, 32)            /**/
 };
 
+const wk_quant_rows *wk_quant_rows_of(const wk_quant_kernels *q)
+{
+#if defined __x86_64__
+    if (q->rows_vbmi && __builtin_cpu_supports("avx512vbmi"))
+        return q->rows_vbmi;
+#endif
+    return q->rows;
+}
+
 /* ---- The numbers of a block, and back ----------------------------------- */
 
 static inline uint32_t word_at(const void *p)

@@ -158,7 +158,7 @@ struct wk_quant_kernels {
     /* The sums of a panel with one row of x, with few. */
     wk_quant_few_fn one[WK_NUMBERS_COUNT], few[WK_NUMBERS_COUNT];
     void (*tile[2][2])(const wk_quant_tile *t); /* numbers of 8 bits or not; 4 or 6 rows */
-    const wk_quant_rows *rows;
+    const wk_quant_rows *rows, *rows_vbmi;      /* for processors with AVX-512 VBMI, or NULL */
 };
 
 /* Is there a product with weights of this type as they are in files? */
@@ -166,5 +166,7 @@ static inline bool wk_quant_stays(const wk_quant_kernels *q, wk_dtype dtype)
 {
     return q && q->rows->expand[dtype - WK_Q4_0];
 }
+
+const wk_quant_rows *wk_quant_rows_of(const wk_quant_kernels *q);
 
 #endif

@@ -20,9 +20,9 @@
 enum {
     BLOCK = WK_ROW_BLOCK,
     GROUPS = BLOCK / 16,
-    PARTS = GROUPS / VF,      /* of a block: four vectors of bytes */
+    PARTS = GROUPS / VF,     /* of a block: four vectors of bytes */
     SUMS = VF == 16 ? 2 : 4, /* that do not wait for each other */
-    RUN = 8 /* blocks that are written out together */
+    RUN = 8                  /* blocks that are written out together */
 };
 
 typedef uint8_t  b16 __attribute__((vector_size(16)));
@@ -234,7 +234,7 @@ INLINE void parts_of(kind t, const uint8_t *b, block_parts *p, float *scale)
 INLINE uint32_t index_of(kind t, const uint8_t *b, const block_parts *p, int v, int l)
 {
     const int points = VBYTES / (is_iq3(t) ? 4 : 8);
-    return t == IQ2_XXS  ? b[2 + v * points / 4 * 8 + v * points % 4 + l / 4 * 8 + l % 4]
+    return t == IQ2_XXS   ? b[2 + v * points / 4 * 8 + v * points % 4 + l / 4 * 8 + l % 4]
            : t == IQ3_XXS ? b[2 + v * points + l]
                           : p->index[v * points + l];
 }
@@ -311,40 +311,35 @@ INLINE __m512i look_up(const wk_grid *g, int count, __m512i index)
     return r[0];
 }
 
-/* Codes of a block. */
-INLINE void codes_of(kind t, const uint8_t *b, __m512i r[2])
+/* Codes of points 32 i .. 32 i + 31 of a block. */
+INLINE __m512i codes_of(kind t, const uint8_t *b, int i)
 {
-    const __m512i lane =
-        _mm512_set_epi16(31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13,
-                         12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
     const __m256i even = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
-    long long     high;
-    memcpy(&high, b + 66, sizeof high);
-    __m512i bits = _mm512_set1_epi64(high);
-    UNROLLED
-    for (int i = 0; i < (is_iq3(t) ? 2 : 1); i++) {
-        __m256i low = _mm256_loadu_si256((const __m256i *)(const void *)(b + 2 + 32 * i));
-        if (t == IQ2_XXS)
-            low = _mm256_permutex2var_epi32(
-                low, even, _mm256_loadu_si256((const __m256i *)(const void *)(b + 34)));
-        __m512i x = _mm512_cvtepu8_epi16(low);
-        if (t == IQ2_XS)
-            x = _mm512_and_si512(_mm512_loadu_si512(b + 2), _mm512_set1_epi16(511));
-        if (t == IQ2_S || t == IQ3_S) { /* the bits above: at each odd byte */
-            __m512i at = t == IQ2_S
-                             ? _mm512_slli_epi16(lane, 9)
-                             : _mm512_slli_epi16(
-                                   _mm512_add_epi16(lane, _mm512_set1_epi16((short)(32 * i))), 8);
-            at = _mm512_multishift_epi64_epi8(at, bits);
-            x = _mm512_or_si512(
-                x, _mm512_and_si512(at, _mm512_set1_epi16(t == IQ2_S ? 0x300 : 0x100)));
-        }
-        r[i] = t == IQ2_XXS   ? look_up(&wk_grids[WK_GRID_IQ2_XXS], 256, x)
-               : t == IQ2_XS  ? look_up(&wk_grids[WK_GRID_IQ2_XS], 512, x)
-               : t == IQ2_S   ? look_up(&wk_grids[WK_GRID_IQ2_S], 1024, x)
-               : t == IQ3_XXS ? look_up(&wk_grids[WK_GRID_IQ3_XXS], 256, x)
-                              : look_up(&wk_grids[WK_GRID_IQ3_S], 512, x);
+    __m256i       low = _mm256_loadu_si256((const __m256i *)(const void *)(b + 2 + 32 * i));
+    if (t == IQ2_XXS)
+        low = _mm256_permutex2var_epi32(
+            low, even, _mm256_loadu_si256((const __m256i *)(const void *)(b + 34)));
+    __m512i x = _mm512_cvtepu8_epi16(low);
+    if (t == IQ2_XS)
+        x = _mm512_and_si512(_mm512_loadu_si512(b + 2), _mm512_set1_epi16(511));
+    if (t == IQ2_S || t == IQ3_S) { /* the bits above, into each odd byte */
+        const __m256i first =
+            _mm256_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19,
+                             20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31);
+        __m512i   at = _mm512_slli_epi16(_mm512_cvtepu8_epi16(first), 8);
+        long long bits;
+        memcpy(&bits, b + 66, sizeof bits);
+        at = t == IQ2_S ? _mm512_slli_epi16(at, 1)
+                        : _mm512_add_epi16(at, _mm512_set1_epi16((short)(i << 13)));
+        at = _mm512_multishift_epi64_epi8(at, _mm512_set1_epi64(bits));
+        at = _mm512_and_si512(at, _mm512_set1_epi16(t == IQ2_S ? 0x300 : 0x100));
+        x = _mm512_or_si512(x, at);
     }
+    return t == IQ2_XXS   ? look_up(&wk_grids[WK_GRID_IQ2_XXS], 256, x)
+           : t == IQ2_XS  ? look_up(&wk_grids[WK_GRID_IQ2_XS], 512, x)
+           : t == IQ2_S   ? look_up(&wk_grids[WK_GRID_IQ2_S], 1024, x)
+           : t == IQ3_XXS ? look_up(&wk_grids[WK_GRID_IQ3_XXS], 256, x)
+                          : look_up(&wk_grids[WK_GRID_IQ3_S], 512, x);
 }
 
 /* What digits stand for, in 64 bytes: by their two or three low bits. */
@@ -387,7 +382,9 @@ INLINE float expand(kind t, const void *points, const uint8_t *b, int64_t blocks
 #if defined __AVX512VBMI__
         __m512i r[2], levels = levels_of(t);
         if (!is_iq1(t))
-            codes_of(t, b, r);
+            r[0] = codes_of(t, b, 0);
+        if (is_iq3(t))
+            r[1] = codes_of(t, b, 1);
 #endif
         for (int part = 0; part < PARTS; part++) {
             vf both = x ? begin(scale, x, part, sum) : vset(0);

@@ -19,6 +19,7 @@ enum {
 typedef struct {
     const wk_gemm          *g;
     const wk_quant_kernels *kernels;
+    const wk_quant_rows    *rows;
     wk_quant_job            j;
     int                     sides;
     bool                    wide;
@@ -55,7 +56,7 @@ static void quantize_group(const plan *p, int64_t group, float *room)
             row = room;
         }
         if (p->j.expand && p->j.few)
-            p->kernels->rows->quantize(&p->j, row, p->units, x + i * WK_ROW_RECORD);
+            p->rows->quantize(&p->j, row, p->units, x + i * WK_ROW_RECORD);
         else
             p->kernels->quantize(&p->j, row, p->units,
                                  x + i * (p->j.few ? wk_quant_record(&p->j) : 1));
@@ -81,8 +82,7 @@ static void few_rows(const plan *p, int64_t begin, int64_t end)
             for (int64_t i = 0; i < n; i++) {
                 const char *w = (const char *)g->b[s].data + (at + i) * p->panel_bytes;
                 if (p->j.expand)
-                    p->kernels->rows->few(&p->j, w, outputs(p, at + i), p->x,
-                                          sums[s] + i * WK_PANEL);
+                    p->rows->few(&p->j, w, outputs(p, at + i), p->x, sums[s] + i * WK_PANEL);
                 else
                     few(&p->j, w, p->x, sums[s] + i * WK_PANEL);
             }
@@ -152,9 +152,9 @@ static void tiles(const plan *p, int64_t i, int64_t i_end, int64_t j, int64_t pa
                 int64_t     panel = j + wk_min_i64(2 * pair + beside, panels - 1);
                 const char *w = (const char *)g->b[side].data + panel * p->panel_bytes;
                 if (p->j.expand)
-                    p->kernels->rows->unpack(&p->j, w, outputs(p, panel), unit, units,
-                                             r->quads + beside * WK_QUAD_BYTES,
-                                             r->scale + beside * WK_PANEL);
+                    p->rows->unpack(&p->j, w, outputs(p, panel), unit, units,
+                                    r->quads + beside * WK_QUAD_BYTES,
+                                    r->scale + beside * WK_PANEL);
                 else
                     unpack(p, w, unit, units, r, beside);
             }
@@ -242,7 +242,8 @@ static void prepare(plan *p)
     j->bits = &wk_quant_bits_of[j->layout->numbers];
     j->k = g->k;
     if (!g->panels) {
-        j->expand = p->kernels->rows->expand[type];
+        p->rows = wk_quant_rows_of(p->kernels);
+        j->expand = p->rows->expand[type];
         j->points = j->type->grid ? wk_quant_points(j->type->grid - 1) : NULL;
         j->bits = &bits_of_rows[j->type->group < WK_UNIT];
     }
