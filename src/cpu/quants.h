@@ -49,7 +49,6 @@ enum {
     F(b6, 4, 2, false, 2, false)                                                                   \
     F(b2_least, 2, 0, false, 2, true)                                                              \
     F(b2, 2, 0, false, 1, false)                                                                   \
-    F(b1_least, 1, 0, false, 1, true)                                                              \
     F(b3, 2, 1, false, 2, false)                                                                   \
     F(values, 4, 0, true, 1, false)                                                                \
     F(values_half, 4, 0, true, 2, false)
@@ -58,7 +57,7 @@ enum {
 #define WK_SCALES(F)                                                                               \
     F(half)                                                                                        \
     F(half_least)                                                                                  \
-    F(k45) F(k6) F(k2) F(k3) F(iq4) F(e8m0) F(ue4m3) F(half_2) F(half_8) F(sign_4) F(k8)
+    F(k45) F(k6) F(k2) F(k3) F(iq4) F(e8m0) F(ue4m3) F(half_2) F(half_8) F(k8)
 
 #define NAMED(name, ...) WK_NUMBERS_##name,
 enum { WK_NUMBERS_none, WK_NUMBERS(NAMED) WK_NUMBERS_COUNT };
@@ -95,10 +94,9 @@ wk_tensor *wk_quants_pack(wk_tensor *weight); /* for wk_pack() */
 /* Of x, for each unit and row: 8 quads, the scale in f32, then for each group the sum of
  * the bytes: times the scale in f32 where w has least values, else times -zero of w as an
  * integer.  Few rows: these records one after another; else word by word of j->rows rows. */
-/* Blocks of a row of w: their numbers and scales, or, with a row of x, the sum of products,
- * when one block has room in number and scale. */
-typedef float (*wk_quant_expand)(const void *points, const uint8_t *b, int64_t blocks,
-                                 uint8_t *number, float *scale, const uint32_t *x);
+/* The numbers and scales of blocks. */
+typedef void (*wk_quant_expand)(const void *points, const uint8_t *b, int64_t blocks,
+                                uint8_t *number, float *scale);
 
 typedef struct {
     const wk_quant        *type;
@@ -158,7 +156,7 @@ struct wk_quant_kernels {
     /* The sums of a panel with one row of x, with few. */
     wk_quant_few_fn one[WK_NUMBERS_COUNT], few[WK_NUMBERS_COUNT];
     void (*tile[2][2])(const wk_quant_tile *t); /* numbers of 8 bits or not; 4 or 6 rows */
-    const wk_quant_rows *rows, *rows_vbmi;      /* for processors with AVX-512 VBMI, or NULL */
+    const wk_quant_rows *rows, *rows_vbmi;      /* with AVX-512 VBMI what is better then, or NULL */
 };
 
 /* Is there a product with weights of this type as they are in files? */

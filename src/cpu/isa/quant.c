@@ -227,19 +227,6 @@ SCALES(ue4m3)
 REPEATED(half_2, 2)
 REPEATED(half_8, 8)
 
-/* Bits that say -1 or 1. */
-SCALES(sign_4)
-{
-    for (; blocks > 0; blocks--, b += 2 * WK_PANEL)
-        for (int g = 0; g < 4; g++, scale += WK_PANEL, offset += WK_PANEL)
-            EACH(h)
-            {
-                vf d = half_of(b, 0, h);
-                vstore(AT(scale, 0), d + d);
-                vstore(AT(offset, 0), -d);
-            }
-}
-
 /* f32, whose halves lie apart. */
 SCALES(k8)
 {

@@ -20,6 +20,7 @@
 enum {
     BLOCK = WK_ROW_BLOCK,
     GROUPS = BLOCK / 16,
+    VECTORS = BLOCK / VBYTES,
     PARTS = GROUPS / VF,     /* of a block: four vectors of bytes */
     SUMS = VF == 16 ? 2 : 4, /* that do not wait for each other */
     RUN = 8                  /* blocks that are written out together */
@@ -230,68 +231,6 @@ INLINE void parts_of(kind t, const uint8_t *b, block_parts *p, float *scale)
 
 /* ---- Numbers ------------------------------------------------------------ */
 
-/* The index of point l of the v-th vector. */
-INLINE uint32_t index_of(kind t, const uint8_t *b, const block_parts *p, int v, int l)
-{
-    const int points = VBYTES / (is_iq3(t) ? 4 : 8);
-    return t == IQ2_XXS   ? b[2 + v * points / 4 * 8 + v * points % 4 + l / 4 * 8 + l % 4]
-           : t == IQ3_XXS ? b[2 + v * points + l]
-                          : p->index[v * points + l];
-}
-
-INLINE vi points_of(kind t, const void *points, const uint8_t *b, const block_parts *p, int v)
-{
-    const uint32_t *four = points;
-    const uint64_t *eight = points;
-#define FOUR(l, s)  four[index_of(t, b, p, v, l)]
-#define EIGHT(l, s) eight[index_of(t, b, p, v, l)]
-    if (is_iq3(t))
-        return (vi)(vu){ VLANES(FOUR, 0) };
-#if defined __AVX512F__
-    return (vi)(vq){ EIGHT(0, 0), EIGHT(1, 0), EIGHT(2, 0), EIGHT(3, 0),
-                     EIGHT(4, 0), EIGHT(5, 0), EIGHT(6, 0), EIGHT(7, 0) };
-#elif defined __AVX2__
-    return (vi)(vq){ EIGHT(0, 0), EIGHT(1, 0), EIGHT(2, 0), EIGHT(3, 0) };
-#else
-    return (vi)(vq){ EIGHT(0, 0), EIGHT(1, 0) };
-#endif
-}
-
-/* ---- A block with a row of x -------------------------------------------- */
-
-/* Scales of both sides for the next four vectors, and what numbers have too much. */
-INLINE vf begin(const float *scale, const uint32_t *x, int part, vf sum[SUMS])
-{
-    const float *scale_x = (const float *)(const void *)(x + BLOCK / 4) + part * VF;
-    vf           both = vload(scale + part * VF) * vload(scale_x);
-    sum[part % SUMS] = vfma(both, vload(scale_x + GROUPS), sum[part % SUMS]);
-    return both;
-}
-
-INLINE float total(const vf sum[SUMS])
-{
-    vf all = sum[0] + sum[1];
-    return vsum(SUMS == 4 ? all + (sum[SUMS - 2] + sum[SUMS - 1]) : all);
-}
-
-/* Numbers of the h-th of these vectors. */
-INLINE vf meet(vi number, int part, int h, vf both, const uint32_t *x, vf sum)
-{
-    vi a = vdot(viset(0), number, vload_words(x + (4 * part + h) * VF));
-    return vfma(__builtin_convertvector(a, vf), vquarter(both, h), sum);
-}
-
-INLINE void multiply(const uint8_t *number, const float *scale, const uint32_t *x, vf sum[SUMS])
-{
-    UNROLLED
-    for (int part = 0; part < PARTS; part++) {
-        vf both = begin(scale, x, part, sum);
-        UNROLLED
-        for (int h = 0; h < 4; h++, number += VBYTES)
-            sum[h % SUMS] = meet(vload_words(number), part, h, both, x, sum[h % SUMS]);
-    }
-}
-
 #if defined __AVX512VBMI__
 /* The points of IQ2 and IQ3 as their codes in registers: 32 of 256 .. 1024 at a time. */
 INLINE __m512i look_up(const wk_grid *g, int count, __m512i index)
@@ -370,59 +309,74 @@ INLINE vi numbers_of(kind t, const __m512i r[2], __m512i levels, int v)
     __m512i at = _mm512_set1_epi64(is_iq3(t) ? 0x2926232009060300 : 0x0E0C0A0806040200);
     return (vi)_mm512_permutexvar_epi8(_mm512_multishift_epi64_epi8(at, x), levels);
 }
+#else
+/* The index of point l of the v-th vector. */
+INLINE uint32_t index_of(kind t, const uint8_t *b, const block_parts *p, int v, int l)
+{
+    const int points = VBYTES / (is_iq3(t) ? 4 : 8);
+    return t == IQ2_XXS   ? b[2 + v * points / 4 * 8 + v * points % 4 + l / 4 * 8 + l % 4]
+           : t == IQ3_XXS ? b[2 + v * points + l]
+                          : p->index[v * points + l];
+}
+
+INLINE vi points_of(kind t, const void *points, const uint8_t *b, const block_parts *p, int v)
+{
+    const uint32_t *four = points;
+    const uint64_t *eight = points;
+#define FOUR(l, s)  four[index_of(t, b, p, v, l)]
+#define EIGHT(l, s) eight[index_of(t, b, p, v, l)]
+    if (is_iq3(t))
+        return (vi)(vu){ VLANES(FOUR, 0) };
+#if defined   __AVX512F__
+    return (vi)(vq){ EIGHT(0, 0), EIGHT(1, 0), EIGHT(2, 0), EIGHT(3, 0),
+                     EIGHT(4, 0), EIGHT(5, 0), EIGHT(6, 0), EIGHT(7, 0) };
+#elif defined __AVX2__
+    return (vi)(vq){ EIGHT(0, 0), EIGHT(1, 0), EIGHT(2, 0), EIGHT(3, 0) };
+#else
+    return (vi)(vq){ EIGHT(0, 0), EIGHT(1, 0) };
+#endif
+}
 #endif
 
-INLINE float expand(kind t, const void *points, const uint8_t *b, int64_t blocks, int bytes,
-                    uint8_t *number, float *scale, const uint32_t *x)
+INLINE void expand(kind t, const void *points, const uint8_t *b, int64_t blocks, int bytes,
+                   uint8_t *number, float *scale)
 {
-    vf sum[SUMS] = { { 0 } };
-    for (; blocks > 0; blocks--, b += bytes) {
+    (void)points;
+    for (; blocks > 0; blocks--, b += bytes, scale += GROUPS) {
         block_parts p;
         parts_of(t, b, &p, scale);
 #if defined __AVX512VBMI__
-        __m512i r[2], levels = levels_of(t);
-        if (!is_iq1(t))
-            r[0] = codes_of(t, b, 0);
-        if (is_iq3(t))
-            r[1] = codes_of(t, b, 1);
+        __m512i levels = levels_of(t);
+        __m512i r[2] = { codes_of(t, b, 0), codes_of(t, b, is_iq3(t)) };
+        UNROLLED
 #endif
-        for (int part = 0; part < PARTS; part++) {
-            vf both = x ? begin(scale, x, part, sum) : vset(0);
-            UNROLLED
-            for (int h = 0; h < 4; h++) {
-                int v = 4 * part + h;
+        for (int v = 0; v < VECTORS; v++, number += VBYTES) {
 #if defined __AVX512VBMI__
-                vi y = is_iq1(t) ? points_of(t, points, b, &p, v) : numbers_of(t, r, levels, v);
+            vi x = numbers_of(t, r, levels, v);
 #else
-                vi y = points_of(t, points, b, &p, v);
+            vi x = points_of(t, points, b, &p, v);
 #endif
-                vi other = is_iq1(t) ? y - viset(0x02020202) : viset((int32_t)0x80808080u) - y;
-                y = vchoose_bytes(p.sign + v * (VBYTES / 8), other, y);
-                if (x)
-                    sum[h % SUMS] = meet(y, part, h, both, x, sum[h % SUMS]);
-                else
-                    memcpy(number + v * VBYTES, &y, sizeof y);
-            }
+            vi other = is_iq1(t) ? x - viset(0x02020202) : viset((int32_t)0x80808080u) - x;
+            x = vchoose_bytes(p.sign + v * (VBYTES / 8), other, x);
+            memcpy(number, &x, sizeof x);
         }
-        if (x)
-            x += WK_ROW_RECORD;
-        else
-            number += BLOCK, scale += GROUPS;
     }
-    return x ? total(sum) : 0;
 }
 
 #define GRID(name, kind, bytes)                                                                    \
-    static float name(const void *points, const uint8_t *b, int64_t blocks, uint8_t *number,       \
-                      float *scale, const uint32_t *x)                                             \
+    static void name(const void *points, const uint8_t *b, int64_t blocks, uint8_t *number,        \
+                     float *scale)                                                                 \
     {                                                                                              \
-        return expand(kind, points, b, blocks, bytes, number, scale, x);                           \
+        expand(kind, points, b, blocks, bytes, number, scale);                                     \
     }
 GRID(iq2_xxs, IQ2_XXS, 66)
 GRID(iq2_xs, IQ2_XS, 74)
 GRID(iq2_s, IQ2_S, 82)
 GRID(iq3_xxs, IQ3_XXS, 98)
 GRID(iq3_s, IQ3_S, 110)
+
+/* The rest is as good with AVX2. */
+#if !defined __AVX512VBMI__
 GRID(iq1_s, IQ1_S, 50)
 GRID(iq1_m, IQ1_M, 56)
 
@@ -430,17 +384,15 @@ GRID(iq1_m, IQ1_M, 56)
  * three times q / 256 is the first. */
 #define DIGIT(type, q) (WK_ROW_ZERO - 1 - (type)((q) > 85) - (type)((q) > 170))
 
-static float tq1_0(const void *points, const uint8_t *b, int64_t blocks, uint8_t *number,
-                   float *scale, const uint32_t *x)
+static void tq1_0(const void *points, const uint8_t *b, int64_t blocks, uint8_t *number,
+                  float *scale)
 {
-    vf sum[SUMS] = { { 0 } };
     (void)points;
-    for (; blocks > 0; blocks--, b += 54) {
+    for (; blocks > 0; blocks--, b += 54, number += BLOCK, scale += GROUPS) {
         b32 q;
         b16 r, powers = { 1, 1, 1, 1, 3, 3, 3, 3, 9, 9, 9, 9, 27, 27, 27, 27 };
         memcpy(&q, b, sizeof q);
         memcpy(&r, b + 32, sizeof r);
-        UNROLLED
         for (int i = 0; i < 5; i++, q += q + q, r += r + r) {
             b32 y = DIGIT(b32, q);
             b16 z = DIGIT(b16, r);
@@ -454,14 +406,10 @@ static float tq1_0(const void *points, const uint8_t *b, int64_t blocks, uint8_t
         memcpy(number + 240, &r, sizeof r);
         for (int g = 0; g < GROUPS; g += VF)
             vstore(scale + g, vset(wk_half_at(b + 52)));
-        if (x) {
-            multiply(number, scale, x, sum);
-            x += WK_ROW_RECORD;
-        } else
-            number += BLOCK, scale += GROUPS;
     }
-    return x ? total(sum) : 0;
 }
+
+#endif
 
 /* ---- Few rows of x ------------------------------------------------------ */
 
@@ -486,38 +434,67 @@ static void quantize(const wk_quant_job *j, const float *row, int64_t units, uin
     }
 }
 
-/* The sums of count rows of w with j->rows rows of x, SIDE apart. */
-static void few(const wk_quant_job *j, const char *w, int64_t count, const uint32_t *x, float *sums)
+INLINE float total(const vf sum[SUMS])
+{
+    vf all = sum[0] + sum[1];
+    return vsum(SUMS == 4 ? all + (sum[SUMS - 2] + sum[SUMS - 1]) : all);
+}
+
+/* A block with a row of x. */
+INLINE void multiply(const uint8_t *number, const float *scale, const uint32_t *x, vf sum[SUMS])
+{
+    const float *scale_x = (const float *)(const void *)(x + BLOCK / 4);
+    UNROLLED
+    for (int part = 0; part < PARTS; part++, scale += VF, scale_x += VF) {
+        vf both = vload(scale) * vload(scale_x);
+        sum[part % SUMS] = vfma(both, vload(scale_x + GROUPS), sum[part % SUMS]);
+        UNROLLED
+        for (int h = 0; h < 4; h++, number += VBYTES, x += VF) {
+            vi a = vdot(viset(0), vload_words(number), vload_words(x));
+            sum[h % SUMS] = vfma(__builtin_convertvector(a, vf), vquarter(both, h), sum[h % SUMS]);
+        }
+    }
+}
+
+/* The sums of count rows of w with so many rows of x, SIDE apart. */
+INLINE void rows(int m, const wk_quant_job *j, const char *w, int64_t count, const uint32_t *x,
+                 float *sums)
 {
     const int64_t  blocks = j->k / BLOCK, bytes = j->type->bytes;
     const uint8_t *b = (const uint8_t *)w;
-    uint8_t        number[RUN * BLOCK] __attribute__((aligned(64)));
-    float          scale[RUN * GROUPS] __attribute__((aligned(64)));
     for (; count > 0; count--, sums++) {
         vf              sum[WK_ROW_FEW][SUMS];
         const uint32_t *y = x;
-        if (j->rows == 1) {
-            *sums = j->expand(j->points, b, blocks, number, scale, x);
-            b += blocks * bytes;
-            continue;
-        }
-        memset(sum, 0, (size_t)j->rows * sizeof *sum);
+        for (int i = 0; i < m; i++)
+            for (int n = 0; n < SUMS; n++)
+                sum[i][n] = vset(0);
         for (int64_t at = 0, n; at < blocks; at += n, b += n * bytes) {
+            uint8_t number[RUN * BLOCK] __attribute__((aligned(64)));
+            float   scale[RUN * GROUPS] __attribute__((aligned(64)));
             n = blocks - at < RUN ? blocks - at : RUN;
-            j->expand(j->points, b, n, number, scale, NULL);
+            j->expand(j->points, b, n, number, scale);
             for (int64_t k = 0; k < n; k++)
-                for (int i = 0; i < j->rows; i++, y += WK_ROW_RECORD)
+                for (int i = 0; i < m; i++, y += WK_ROW_RECORD)
                     multiply(number + k * BLOCK, scale + k * GROUPS, y, sum[i]);
         }
-        for (int i = 0; i < j->rows; i++)
+        for (int i = 0; i < m; i++)
             sums[i * WK_SIDE] = total(sum[i]);
     }
 }
 
+static void few(const wk_quant_job *j, const char *w, int64_t count, const uint32_t *x, float *sums)
+{
+    if (j->rows == 1)
+        rows(1, j, w, count, x, sums);
+    else
+        rows(j->rows, j, w, count, x, sums);
+}
+
 /* ---- Many rows of x ----------------------------------------------------- */
 
+#if !defined __AVX512VBMI__
 /* from: 16 rows of `words` words; to: their columns, every `each`, step words apart. */
-INLINE void turn(const void *from, int words, int each, void *to, int64_t step)
+static void  turn(const void *from, int words, int each, void *to, int64_t step)
 {
     for (int c = 0; c < words; c += VF)
         for (int r = 0; r < WK_PANEL; r += VF) {
@@ -545,7 +522,7 @@ static void unpack(const wk_quant_job *j, const char *w, int64_t count, int64_t 
     for (; units > 0; units -= BLOCK / WK_UNIT, unit += BLOCK / WK_UNIT) {
         const uint8_t *b = (const uint8_t *)w + unit / (BLOCK / WK_UNIT) * bytes;
         for (int i = 0; i < count; i++, b += j->k / BLOCK * bytes)
-            j->expand(j->points, b, 1, number[i], scales[i], NULL);
+            j->expand(j->points, b, 1, number[i], scales[i]);
         turn(number, BLOCK / 4, 1, quads, 2 * WK_PANEL);
         turn(scales, GROUPS, 2 / parts, scale, 2 * WK_PANEL);
         quads += BLOCK / 4 * 2 * WK_QUAD_BYTES;
@@ -553,16 +530,22 @@ static void unpack(const wk_quant_job *j, const char *w, int64_t count, int64_t 
     }
 }
 
+#endif
+
 const wk_quant_rows WK_ISA(quant_rows) = {
     .quantize = quantize,
     .few = few,
-    .unpack = unpack,
     .expand = { [WK_QUANT_iq2_xxs] = iq2_xxs,
                 [WK_QUANT_iq2_xs] = iq2_xs,
                 [WK_QUANT_iq2_s] = iq2_s,
                 [WK_QUANT_iq3_xxs] = iq3_xxs,
                 [WK_QUANT_iq3_s] = iq3_s,
+#if !defined __AVX512VBMI__
                 [WK_QUANT_iq1_s] = iq1_s,
                 [WK_QUANT_iq1_m] = iq1_m,
                 [WK_QUANT_tq1_0] = tq1_0 },
+    .unpack = unpack,
+#else
+    },
+#endif
 };

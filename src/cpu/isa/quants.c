@@ -152,9 +152,9 @@ static void tiles(const plan *p, int64_t i, int64_t i_end, int64_t j, int64_t pa
                 int64_t     panel = j + wk_min_i64(2 * pair + beside, panels - 1);
                 const char *w = (const char *)g->b[side].data + panel * p->panel_bytes;
                 if (p->j.expand)
-                    p->rows->unpack(&p->j, w, outputs(p, panel), unit, units,
-                                    r->quads + beside * WK_QUAD_BYTES,
-                                    r->scale + beside * WK_PANEL);
+                    p->kernels->rows->unpack(&p->j, w, outputs(p, panel), unit, units,
+                                             r->quads + beside * WK_QUAD_BYTES,
+                                             r->scale + beside * WK_PANEL);
                 else
                     unpack(p, w, unit, units, r, beside);
             }
@@ -243,7 +243,7 @@ static void prepare(plan *p)
     j->k = g->k;
     if (!g->panels) {
         p->rows = wk_quant_rows_of(p->kernels);
-        j->expand = p->rows->expand[type];
+        j->expand = p->rows->expand[type] ? p->rows->expand[type] : p->kernels->rows->expand[type];
         j->points = j->type->grid ? wk_quant_points(j->type->grid - 1) : NULL;
         j->bits = &bits_of_rows[j->type->group < WK_UNIT];
     }
