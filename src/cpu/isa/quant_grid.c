@@ -504,8 +504,9 @@ static void  turn(const void *from, int words, int each, void *to, int64_t step)
                 v[i] = vload((const float *)from + (r + i) * words + c);
             vtranspose(v);
             UNROLLED
-            for (int i = 0; i < VF; i += each)
-                vstore((float *)to + (c + i) / each * step + r, v[i]);
+            for (int i = 0; i < VF; i++)
+                if (i % each == 0)
+                    vstore((float *)to + (c + i) / each * step + r, v[i]);
         }
 }
 
