@@ -153,7 +153,7 @@ static void many_sizes(const char *isa)
 {
     (void)isa;
     for (size_t i = 0; i < WK_COUNT(types) && wk_ok(); i++)
-        for (int64_t m = 1; m <= 24; m += m < 18 ? 1 : 3) {
+        for (int64_t m = 1; m <= 24; m += m < 18 ? test_stride(5) : 3) {
             wk_scope   s = wk_mark();
             int64_t    block = wk_max_i64(wk_dtype_block(types[i]), UNIT);
             int64_t    n = 1 + below(100), k = block * (1 + below(block < 256 ? 20 : 3));
@@ -170,7 +170,7 @@ static void varieties(const char *isa)
 {
     static const wk_dtype floats[] = { WK_F32, WK_BF16, WK_F16 };
     (void)isa;
-    for (int t = 0; t < 60 && wk_ok(); t++) {
+    for (int t = 0; t < 60 / test_stride(4) && wk_ok(); t++) {
         wk_scope   s = wk_mark();
         wk_dtype   dtype = types[below(WK_COUNT(types))], dx = floats[below(3)];
         int64_t    m = 1 + below(t % 4 ? 10 : 300), n = 1 + below(90), k = 256 * (1 + below(3));
@@ -212,6 +212,32 @@ static void units(const char *isa)
 
 TEST(quantized_gated_units) { each_isa(units); }
 
+/* Several weights with one x, of any types: bit for bit what they are one by one. */
+static void several(const char *isa)
+{
+    for (int t = 0; t < 40 && wk_ok(); t++) {
+        wk_scope   s = wk_mark();
+        wk_layer   layers[3];
+        wk_tensor *alone[3];
+        int64_t    m = 1 + below(t % 4 ? 10 : 100), k = 256 * (1 + below(2));
+        wk_tensor *x = wk_randn(m, k);
+        for (int i = 0; i < 3; i++) {
+            wk_dtype   dtype = below(8) ? types[below(WK_COUNT(types))] : WK_BF16;
+            int64_t    n = 1 + below(90);
+            wk_tensor *w =
+                wk_dtype_block(dtype) > 1 ? weight_of(dtype, n, k) : wk_cast(wk_randn(n, k), dtype);
+            layers[i] = (wk_layer){ below(8) ? wk_pack(w) : w, below(2) ? wk_randn(n) : NULL };
+            alone[i] = wk_linear(x, layers[i]);
+        }
+        wk_tensor *y = wk_linear_cat(x, layers, 3), *z = wk_cat_of(-1, alone, 3);
+        if (CHECK(y && z))
+            CHECK_MSG(!memcmp(wk_data(y), wk_data(z), wk_bytes(z)), "%s: linear_cat %d", isa, t);
+        wk_sweep(s);
+    }
+}
+
+TEST(quantized_layers_side_by_side) { each_isa(several); }
+
 /* A row with a NaN or an infinity is NaN, or infinite where weights are read as f32; the others
  * are what they are without it. */
 static void unusual(const char *isa)
@@ -240,6 +266,28 @@ static void unusual(const char *isa)
 }
 
 TEST(quantized_layers_of_unusual_numbers) { each_isa(unusual); }
+
+/* Of up to 8 rows each has the bits that it has alone. */
+static void alone(const char *isa)
+{
+    for (size_t i = 0; i < WK_COUNT(types) && wk_ok(); i++) {
+        wk_scope   s = wk_mark();
+        int64_t    m = 2 + below(7), n = 1 + below(40), k = 512;
+        wk_layer   p = { wk_pack(weight_of(types[i], n, k)), NULL };
+        wk_tensor *x = wk_randn(m, k), *y = wk_linear(x, p);
+        for (int64_t r = 0; r < m; r++) {
+            wk_tensor *one = wk_linear(wk_narrow(x, 0, r, 1), p);
+            if (!CHECK(one && y) ||
+                !CHECK_MSG(!memcmp(wk_data(one), (float *)wk_data(y) + r * n, wk_bytes(one)),
+                           "%s: row %d of %d differs with %s", isa, (int)r, (int)m,
+                           wk_dtype_name(types[i])))
+                break;
+        }
+        wk_sweep(s);
+    }
+}
+
+TEST(quantized_rows_are_the_same_alone) { each_isa(alone); }
 
 TEST(quantized_layers_on_any_number_of_threads)
 {
