@@ -33,6 +33,7 @@ extern const wk_cpu_isa wk_cpu_base, wk_cpu_avx2, wk_cpu_avx512, wk_cpu_avx512vn
 extern const wk_cpu_isa wk_cpu_avx512bf16, wk_cpu_amx;
 
 extern const wk_quant_kernels wk_cpu_quant_kernels_avx2, wk_cpu_quant_kernels_vnni;
+extern const wk_quant_rows    wk_cpu_quant_rows_avx2;
 
 /* Panels of bf16: x86/panels_bf16.c. */
 wk_tensor             *wk_panels_pack(wk_tensor *weight);

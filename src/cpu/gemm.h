@@ -73,6 +73,7 @@ typedef struct {
 } wk_engine;
 
 typedef struct wk_quant_kernels wk_quant_kernels;
+typedef struct wk_quant_rows    wk_quant_rows;
 
 /* ---- The driver --------------------------------------------------------- */
 

@@ -35,7 +35,20 @@ const wk_quant_layout wk_quant_layouts[WK_QUANT_COUNT] = {
     LAYOUT(nf4, values, half, 0, 1, 0, 0)          /**/
     LAYOUT(mxfp4, values, e8m0, 0, 0, 0, 1)        /**/
     LAYOUT(nvfp4, values_half, ue4m3, 0, 0, 0, 4)  /**/
+    LAYOUT(tq2_0, b2, half_8, 64, 1, 0, 0)         /**/
+    LAYOUT(q2_0, b2, half_2, 0, 1, 0, 0)           /**/
+    LAYOUT(q8_1, b8, half_least, 0, 2, 0, 0)       /**/
+    LAYOUT(q8_k, b8, k8, 0, 2, 260, 32)            /**/
 };
+
+const wk_quant_rows *wk_quant_rows_of(const wk_quant_kernels *q)
+{
+#if defined __x86_64__
+    if (q->rows_vbmi && __builtin_cpu_supports("avx512vbmi"))
+        return q->rows_vbmi;
+#endif
+    return q->rows;
+}
 
 /* ---- The numbers of a block, and back ----------------------------------- */
 

@@ -12,7 +12,11 @@
  *
  *     sum over groups of  scale_w * scale_x * sum(w x)  +  least_w * scale_x * sum(x)
  *
- * with exact integer sums of products. */
+ * with exact integer sums of products.
+ *
+ * Types whose numbers are points of a grid, and tq1_0, stay rows as they are in files.  A
+ * block of them is written out as bytes, each WK_ROW_ZERO more than its number, with a
+ * scale for each 16 numbers, when it is multiplied. */
 #ifndef WK_CPU_QUANTS_H
 #define WK_CPU_QUANTS_H
 
@@ -27,7 +31,11 @@ enum {
     WK_QUADS = WK_UNIT / 4,
     WK_QUAD_BYTES = 4 * WK_PANEL, /* of a quad of bytes of all outputs */
     WK_TILE = 6,                  /* the most rows of a tile; its columns are two panels */
-    WK_SIDE = 4 * WK_PANEL        /* sums of a row that are finished together */
+    WK_SIDE = 4 * WK_PANEL,       /* sums of a row that are finished together */
+    WK_ROW_BLOCK = 256,           /* of types that stay rows */
+    WK_ROW_ZERO = 64,
+    WK_ROW_FEW = 8,     /* the most rows of x with which nothing is turned into panels */
+    WK_ROW_RECORD = 96, /* words of those rows for each block */
 };
 
 /* How numbers lie.  F(name, bits in a first field, and in a second one above those; do they
@@ -40,12 +48,16 @@ enum {
     F(b8, 8, 0, false, 1, false)                                                                   \
     F(b6, 4, 2, false, 2, false)                                                                   \
     F(b2_least, 2, 0, false, 2, true)                                                              \
+    F(b2, 2, 0, false, 1, false)                                                                   \
     F(b3, 2, 1, false, 2, false)                                                                   \
     F(values, 4, 0, true, 1, false)                                                                \
     F(values_half, 4, 0, true, 2, false)
 
 /* How scales lie in the head of a block. */
-#define WK_SCALES(F) F(half) F(half_least) F(k45) F(k6) F(k2) F(k3) F(iq4) F(e8m0) F(ue4m3)
+#define WK_SCALES(F)                                                                               \
+    F(half)                                                                                        \
+    F(half_least)                                                                                  \
+    F(k45) F(k6) F(k2) F(k3) F(iq4) F(e8m0) F(ue4m3) F(half_2) F(half_8) F(k8)
 
 #define NAMED(name, ...) WK_NUMBERS_##name,
 enum { WK_NUMBERS_none, WK_NUMBERS(NAMED) WK_NUMBERS_COUNT };
@@ -55,8 +67,9 @@ enum { WK_SCALES(NAMED) WK_SCALES_COUNT };
 #undef NAMED
 
 typedef struct {
-    uint8_t numbers, scales;                 /* numbers: none for types without panels */
-    uint8_t half_at, halves, byte_at, bytes; /* the head: where it is in a block of a file */
+    uint8_t  numbers, scales; /* numbers: none for types without panels */
+    uint8_t  half_at, halves; /* the head: where it is in a block of a file */
+    uint16_t byte_at, bytes;
 } wk_quant_layout;
 
 typedef struct {
@@ -81,6 +94,10 @@ wk_tensor *wk_quants_pack(wk_tensor *weight); /* for wk_pack() */
 /* Of x, for each unit and row: 8 quads, the scale in f32, then for each group the sum of
  * the bytes: times the scale in f32 where w has least values, else times -zero of w as an
  * integer.  Few rows: these records one after another; else word by word of j->rows rows. */
+/* The numbers and scales of blocks. */
+typedef void (*wk_quant_expand)(const void *points, const uint8_t *b, int64_t blocks,
+                                uint8_t *number, float *scale);
+
 typedef struct {
     const wk_quant        *type;
     const wk_quant_layout *layout;
@@ -90,12 +107,14 @@ typedef struct {
     int64_t                k;
     int                    rows; /* of x at a time */
     bool                   few;
-    bool                   ask; /* early for what is to come */
+    bool                   ask;    /* early for what is to come */
+    wk_quant_expand        expand; /* of types that stay rows */
+    const void            *points;
 } wk_quant_job;
 
 static inline int64_t wk_quant_record(const wk_quant_job *j) /* words of a row in a unit */
 {
-    return WK_QUADS + 1 + j->bits->parts;
+    return j->expand && j->few ? WK_ROW_RECORD / 8 : WK_QUADS + 1 + j->bits->parts;
 }
 
 /* c [rows, 32] = or += x times numbers as bytes; rows of c are WK_SIDE apart. */
@@ -112,6 +131,21 @@ typedef struct {
 typedef void (*wk_quant_few_fn)(const wk_quant_job *j, const char *panel, const uint32_t *x,
                                 float *sums);
 
+/* For types that stay rows. */
+struct wk_quant_rows {
+    void (*quantize)(const wk_quant_job *j, const float *row, int64_t units, uint32_t *x);
+    /* The sums of count <= 16 rows of w with few rows of x. */
+    void (*few)(const wk_quant_job *j, const char *w, int64_t count, const uint32_t *x,
+                float *sums);
+    /* Units of as many rows as one of the two panels of a tile. */
+    void (*unpack)(const wk_quant_job *j, const char *w, int64_t count, int64_t unit, int64_t units,
+                   char *quads, float *scale);
+    wk_quant_expand expand[WK_QUANT_COUNT]; /* NULL for other types */
+};
+
+/* The points of a grid of core/quant.h, 1 byte for each number: 4 or 8. */
+const void *wk_quant_points(int grid);
+
 struct wk_quant_kernels {
     int bias; /* what is added to signed numbers of 8 bits */
     void (*quantize)(const wk_quant_job *j, const float *row, int64_t units, uint32_t *x);
@@ -122,6 +156,15 @@ struct wk_quant_kernels {
     /* The sums of a panel with one row of x, with few. */
     wk_quant_few_fn one[WK_NUMBERS_COUNT], few[WK_NUMBERS_COUNT];
     void (*tile[2][2])(const wk_quant_tile *t); /* numbers of 8 bits or not; 4 or 6 rows */
+    const wk_quant_rows *rows, *rows_vbmi;      /* with AVX-512 VBMI what is better then, or NULL */
 };
+
+/* Is there a product with weights of this type as they are in files? */
+static inline bool wk_quant_stays(const wk_quant_kernels *q, wk_dtype dtype)
+{
+    return q && q->rows->expand[dtype - WK_Q4_0];
+}
+
+const wk_quant_rows *wk_quant_rows_of(const wk_quant_kernels *q);
 
 #endif

@@ -215,6 +215,20 @@ static inline vf vzip_high(vf a, vf b)
     return __builtin_shufflevector(a, b, VLANES(VZIP, VF / 2));
 }
 
+/* Lane l is lane l / 4 of the h-th quarter of a. */
+static inline vf vquarter(vf a, int h)
+{
+#if defined __AVX512F__
+    __m512i which = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    return _mm512_permutexvar_ps(_mm512_add_epi32(which, _mm512_set1_epi32(4 * h)), a);
+#elif defined __AVX2__
+    __m256i which = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+    return _mm256_permutevar8x32_ps(a, _mm256_add_epi32(which, _mm256_set1_epi32(2 * h)));
+#else
+    return vset(a[h]);
+#endif
+}
+
 /* ---- Halves ------------------------------------------------------------- */
 
 /* To and from 32 bits; convertvector makes the same in more steps. */
@@ -324,6 +338,11 @@ static inline void vnarrow_bytes(int8_t *p, vi a)
 {
 #if defined __AVX512F__
     _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8((__m512i)a));
+#elif defined __AVX2__
+    __m256i first = _mm256_shuffle_epi8((__m256i)a, _mm256_set1_epi32(0x0C080400));
+    __m128i both =
+        _mm_unpacklo_epi32(_mm256_castsi256_si128(first), _mm256_extracti128_si256(first, 1));
+    _mm_storel_epi64((__m128i *)(void *)p, both);
 #else
     *(vb_any *)p = __builtin_convertvector((vu)a & 255, vb);
 #endif
@@ -359,7 +378,28 @@ static inline vi vdot(vi sum, vi w, vi a)
 #endif
 }
 
-/* The same where w is signed, as it is without VBIAS; products of pairs of bytes would not
+/* Eight times the same for w up to 15, when the sums of pairs fit into 16 bits: first
+ * vdot_small() from 0 on, then vdot_small_sum() once. */
+static inline vi vdot_small(vi sum, vi w, vi a)
+{
+#if defined __AVX2__ && !defined __AVX512F__
+    __m256i pairs = _mm256_maddubs_epi16((__m256i)w, (__m256i)a);
+    return (vi)_mm256_add_epi16((__m256i)sum, pairs);
+#else
+    return vdot(sum, w, a);
+#endif
+}
+
+static inline vi vdot_small_sum(vi sum)
+{
+#if defined __AVX2__ && !defined __AVX512F__
+    return (vi)_mm256_madd_epi16((__m256i)sum, _mm256_set1_epi16(1));
+#else
+    return sum;
+#endif
+}
+
+/* As vdot() where w is signed, as it is without VBIAS; products of pairs of bytes would not
  * fit into 16 bits if they were not made signed by a. */
 static inline vi vdot_signed(vi sum, vi w, vi a)
 {
@@ -394,6 +434,37 @@ static inline vi vvalues(vi table, vi which)
         w[i] = t[w[i]];
     memcpy(&which, w, sizeof w);
     return which;
+#endif
+}
+
+/* Of each byte, yes where its bit of the VBYTES at bits is 1, else no. */
+static inline vi vchoose_bytes(const uint8_t *bits, vi yes, vi no)
+{
+#if defined __AVX512F__
+    __mmask64 m;
+    memcpy(&m, bits, sizeof m);
+    return (vi)_mm512_mask_blend_epi8(m, (__m512i)no, (__m512i)yes);
+#elif defined __AVX2__
+    const __m256i spread =
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201u);
+    int32_t       word;
+    memcpy(&word, bits, sizeof word);
+    __m256i m = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(word), spread), bit);
+    return (vi)_mm256_blendv_epi8((__m256i)no, (__m256i)yes, _mm256_cmpeq_epi8(m, bit));
+#elif defined __aarch64__
+    static const uint8_t bit[8] = { 1, 2, 4, 8, 16, 32, 64, 128 };
+    uint8x8_t            b = vld1_u8(bit);
+    uint8x16_t m = vcombine_u8(vtst_u8(vdup_n_u8(bits[0]), b), vtst_u8(vdup_n_u8(bits[1]), b));
+    return (vi)vbslq_u8(m, (uint8x16_t)yes, (uint8x16_t)no);
+#else
+    uint8_t y[VBYTES], n[VBYTES];
+    memcpy(y, &yes, sizeof y);
+    memcpy(n, &no, sizeof n);
+    for (int i = 0; i < VBYTES; i++)
+        n[i] = bits[i / 8] >> i % 8 & 1 ? y[i] : n[i];
+    memcpy(&no, n, sizeof n);
+    return no;
 #endif
 }
 

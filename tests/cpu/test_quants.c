@@ -4,6 +4,7 @@
  *
  * x is rounded to bytes, with a scale for each 32 of a row: the bound is what that may
  * change, half a step for each number. */
+#include "../../src/core/quant.h"
 #include "../../src/cpu/cpu.h"
 #include "test.h"
 
@@ -13,9 +14,13 @@
 
 enum { MOST_ISAS = 8, UNIT = 32 };
 
-static const wk_dtype panels[] = { WK_Q4_0,   WK_Q8_0,   WK_Q4_K,  WK_Q6_K, WK_Q5_K,
-                                   WK_Q5_0,   WK_Q4_1,   WK_Q5_1,  WK_Q2_K, WK_Q3_K,
-                                   WK_IQ4_NL, WK_IQ4_XS, WK_MXFP4, WK_NVFP4 };
+/* Those before ROWS are packed, the others stay as they are. */
+static const wk_dtype types[] = { WK_Q4_0,  WK_Q8_0,    WK_Q4_K,   WK_Q6_K,  WK_Q5_K,    WK_Q5_0,
+                                  WK_Q4_1,  WK_Q5_1,    WK_Q2_K,   WK_Q3_K,  WK_IQ4_NL,  WK_IQ4_XS,
+                                  WK_MXFP4, WK_NVFP4,   WK_NF4,    WK_TQ2_0, WK_Q2_0,    WK_Q8_1,
+                                  WK_Q8_K,  WK_IQ2_XXS, WK_IQ2_XS, WK_IQ2_S, WK_IQ3_XXS, WK_IQ3_S,
+                                  WK_IQ1_S, WK_IQ1_M,   WK_TQ1_0 };
+enum { ROWS = 19 };
 
 static uint64_t state;
 
@@ -98,20 +103,33 @@ static void check_product(wk_tensor *y, wk_tensor *x, wk_tensor *w, wk_tensor *b
     free(dy), free(dx), free(dw), free(db), free(da);
 }
 
+/* Any bits are blocks of IQ1, IQ2 and IQ3, but for the scale: between 2^-7 and 2^-6. */
 static wk_tensor *weight_of(wk_dtype dtype, int64_t n, int64_t k)
 {
-    return wk_cast(wk_randn(n, k), dtype);
+    const wk_quant *t = &wk_quants[dtype - WK_Q4_0];
+    if (!t->grid)
+        return wk_cast(wk_randn(n, k), dtype);
+    wk_tensor *w = wk_empty_of(dtype, WK_SHAPE(n, k));
+    uint8_t   *b = w ? wk_data(w) : NULL, *end = w ? b + wk_bytes(w) : NULL;
+    for (int64_t i = 0; b && i < end - b; i++)
+        b[i] = (uint8_t)below(256);
+    for (; b < end; b += t->bytes) {
+        b[1] = (uint8_t)(dtype == WK_IQ1_M ? b[1] : 0x20 | (b[1] & 3));
+        for (int i = 0; dtype == WK_IQ1_M && i < 4; i++)
+            b[49 + 2 * i] = (uint8_t)((b[49 + 2 * i] & 15) | (i < 3 ? 0x50 : 0x20));
+    }
+    return w;
 }
 
 /* ---- Packing ------------------------------------------------------------ */
 
 TEST(packed_blocks_come_back)
 {
-    for (size_t i = 0; i < WK_COUNT(panels); i++)
+    for (size_t i = 0; i < ROWS; i++)
         for (int t = 0; t < 6; t++) {
             wk_scope   s = wk_mark();
-            int64_t    block = wk_max_i64(wk_dtype_block(panels[i]), UNIT);
-            wk_tensor *w = weight_of(panels[i], 1 + below(50), block * (1 + below(20)));
+            int64_t    block = wk_max_i64(wk_dtype_block(types[i]), UNIT);
+            wk_tensor *w = weight_of(types[i], 1 + below(50), block * (1 + below(20)));
             wk_tensor *packed = wk_pack(w), *back = wk_copy(packed);
             if (CHECK(packed && packed != w && back)) {
                 CHECK(!memcmp(wk_data(back), wk_data(w), wk_bytes(w)));
@@ -134,12 +152,12 @@ TEST(packed_blocks_come_back)
 static void many_sizes(const char *isa)
 {
     (void)isa;
-    for (size_t i = 0; i < WK_COUNT(panels) && wk_ok(); i++)
+    for (size_t i = 0; i < WK_COUNT(types) && wk_ok(); i++)
         for (int64_t m = 1; m <= 24; m += m < 18 ? test_stride(5) : 3) {
             wk_scope   s = wk_mark();
-            int64_t    block = wk_max_i64(wk_dtype_block(panels[i]), UNIT);
+            int64_t    block = wk_max_i64(wk_dtype_block(types[i]), UNIT);
             int64_t    n = 1 + below(100), k = block * (1 + below(block < 256 ? 20 : 3));
-            wk_tensor *w = weight_of(panels[i], n, k), *x = wk_randn(m, k);
+            wk_tensor *w = weight_of(types[i], n, k), *x = wk_randn(m, k);
             check_product(wk_linear(x, (wk_layer){ wk_pack(w), NULL }), x, w, NULL, NULL, "linear");
             wk_sweep(s);
         }
@@ -154,7 +172,7 @@ static void varieties(const char *isa)
     (void)isa;
     for (int t = 0; t < 60 / test_stride(4) && wk_ok(); t++) {
         wk_scope   s = wk_mark();
-        wk_dtype   dtype = panels[below(WK_COUNT(panels))], dx = floats[below(3)];
+        wk_dtype   dtype = types[below(WK_COUNT(types))], dx = floats[below(3)];
         int64_t    m = 1 + below(t % 4 ? 10 : 300), n = 1 + below(90), k = 256 * (1 + below(3));
         wk_tensor *w = weight_of(dtype, n, k), *x = wk_cast(wk_randn(m, k), dx);
         wk_tensor *b = below(2) ? wk_cast(wk_randn(n), floats[below(3)]) : NULL;
@@ -176,7 +194,7 @@ static void units(const char *isa)
 {
     for (int t = 0; t < 30 && wk_ok(); t++) {
         wk_scope   s = wk_mark();
-        wk_dtype   dtype = panels[below(WK_COUNT(panels))];
+        wk_dtype   dtype = types[below(WK_COUNT(types))];
         int64_t    m = 1 + below(t % 4 ? 10 : 100), n = 1 + below(90), k = 256 * (1 + below(2));
         wk_tensor *g = wk_pack(weight_of(dtype, n, k)), *u = wk_pack(weight_of(dtype, n, k));
         wk_tensor *x = wk_randn(m, k), *b = wk_randn(n);
@@ -204,7 +222,7 @@ static void several(const char *isa)
         int64_t    m = 1 + below(t % 4 ? 10 : 100), k = 256 * (1 + below(2));
         wk_tensor *x = wk_randn(m, k);
         for (int i = 0; i < 3; i++) {
-            wk_dtype   dtype = below(8) ? panels[below(WK_COUNT(panels))] : WK_BF16;
+            wk_dtype   dtype = below(8) ? types[below(WK_COUNT(types))] : WK_BF16;
             int64_t    n = 1 + below(90);
             wk_tensor *w =
                 wk_dtype_block(dtype) > 1 ? weight_of(dtype, n, k) : wk_cast(wk_randn(n, k), dtype);
@@ -228,7 +246,7 @@ static void unusual(const char *isa)
     for (int t = 0; t < 12 && wk_ok(); t++) {
         wk_scope   s = wk_mark();
         int64_t    m = t < 3 ? 1 : 1 + below(20), n = 20, k = 256, bad = below(m);
-        wk_layer   p = { wk_pack(weight_of(panels[below(WK_COUNT(panels))], n, k)), NULL };
+        wk_layer   p = { wk_pack(weight_of(types[below(WK_COUNT(types))], n, k)), NULL };
         wk_tensor *x = wk_randn(m, k), *y = wk_linear(x, p), *z = wk_copy(x);
         ((float *)wk_data(z))[bad * k + below(k)] = odd[t % 3];
         z = wk_linear(z, p);
@@ -249,12 +267,34 @@ static void unusual(const char *isa)
 
 TEST(quantized_layers_of_unusual_numbers) { each_isa(unusual); }
 
+/* Of up to 8 rows each has the bits that it has alone. */
+static void alone(const char *isa)
+{
+    for (size_t i = 0; i < WK_COUNT(types) && wk_ok(); i++) {
+        wk_scope   s = wk_mark();
+        int64_t    m = 2 + below(7), n = 1 + below(40), k = 512;
+        wk_layer   p = { wk_pack(weight_of(types[i], n, k)), NULL };
+        wk_tensor *x = wk_randn(m, k), *y = wk_linear(x, p);
+        for (int64_t r = 0; r < m; r++) {
+            wk_tensor *one = wk_linear(wk_narrow(x, 0, r, 1), p);
+            if (!CHECK(one && y) ||
+                !CHECK_MSG(!memcmp(wk_data(one), (float *)wk_data(y) + r * n, wk_bytes(one)),
+                           "%s: row %d of %d differs with %s", isa, (int)r, (int)m,
+                           wk_dtype_name(types[i])))
+                break;
+        }
+        wk_sweep(s);
+    }
+}
+
+TEST(quantized_rows_are_the_same_alone) { each_isa(alone); }
+
 TEST(quantized_layers_on_any_number_of_threads)
 {
     int threads = wk_threads();
     for (int t = 0; t < 20; t++) {
         wk_scope   s = wk_mark();
-        wk_layer   p = { wk_pack(weight_of(panels[below(WK_COUNT(panels))], 1 + below(300), 512)),
+        wk_layer   p = { wk_pack(weight_of(types[below(WK_COUNT(types))], 1 + below(300), 512)),
                          NULL };
         wk_tensor *x = wk_randn(1 + below(t % 2 ? 9 : 400), 512), *y[3];
         for (int i = 0; i < 3; i++) {

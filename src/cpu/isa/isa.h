@@ -18,6 +18,7 @@
 extern const wk_kernel WK_ISA(kernels)[WK_OP_LISTED + 1];
 
 extern const wk_quant_kernels WK_ISA(quant_kernels);
+extern const wk_quant_rows    WK_ISA(quant_rows);
 
 void WK_ISA(install_rows)(void);
 bool WK_ISA(function)(const wk_call *c); /* element by element */

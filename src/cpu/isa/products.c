@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* products.c - matmul, linear and linear_glu: which road their numbers take. */
+#include "../quants.h"
 #include "matrix.h"
 
 static bool is_plain_float(wk_dtype d) { return d == WK_F32 || d == WK_BF16 || d == WK_F16; }
@@ -202,6 +203,13 @@ static const wk_engine *tiles_for(const wk_gemm *g)
     return tiles && g->panels && g->m >= tiles->least ? tiles : NULL;
 }
 
+/* Are there products of bytes for it as it lies? */
+static bool has_bytes(const wk_gemm *g)
+{
+    return wk_dtypes[g->b[0].dtype].block &&
+           (g->panels || wk_quant_stays(wk_cpu_current()->quant, g->b[0].dtype));
+}
+
 static void multiply_layer(wk_gemm *g)
 {
     const wk_engine *tiles = tiles_for(g);
@@ -210,7 +218,7 @@ static void multiply_layer(wk_gemm *g)
     } else if (tiles) {
         g->engine = tiles;
         WK_ISA(gemm)(g, wk_threads());
-    } else if (g->panels) {
+    } else if (has_bytes(g)) {
         WK_ISA(gemm_quant)(g, 1, wk_threads());
     } else {
         multiply_blocks(g);
@@ -221,7 +229,7 @@ static void multiply_layers(wk_gemm *g, int count)
 {
     bool together = count > 1;
     for (int i = 0; i < count; i++)
-        together &= wk_dtypes[g[i].b[0].dtype].block && g[i].panels && !tiles_for(&g[i]);
+        together &= has_bytes(&g[i]) && !tiles_for(&g[i]);
     if (together)
         WK_ISA(gemm_quant)(g, count, wk_threads());
     else

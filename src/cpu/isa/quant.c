@@ -215,6 +215,31 @@ SCALES(ue4m3)
     }
 }
 
+/* One for several units of 32 numbers. */
+#define REPEATED(name, units)                                                                      \
+    SCALES(name)                                                                                   \
+    {                                                                                              \
+        (void)offset;                                                                              \
+        for (; blocks > 0; blocks--, b += 2 * WK_PANEL)                                            \
+            for (int g = 0; g < (units); g++, scale += WK_PANEL)                                   \
+                EACH(h) vstore(AT(scale, 0), half_of(b, 0, h));                                    \
+    }
+REPEATED(half_2, 2)
+REPEATED(half_8, 8)
+
+/* f32, whose halves lie apart. */
+SCALES(k8)
+{
+    (void)blocks, (void)offset;
+    EACH(h)
+    {
+        const uint16_t *low = (const uint16_t *)(const void *)b + h * VF;
+        vf              d = (vf)(vwiden(low) | vwiden(low + WK_PANEL) << 16);
+        for (int g = 0; g < 8; g++)
+            vstore(AT(scale, g), d);
+    }
+}
+
 /* ---- Numbers ------------------------------------------------------------ */
 
 /* Quad q of a unit, lanes of part h: bytes that vdot() takes. */
@@ -257,18 +282,29 @@ INLINE void unpack(wk_quant_bits f, const wk_quant_job *j, const char *p, int64_
 
 /* ---- Few rows of x ------------------------------------------------------ */
 
+#if defined __AVX2__ && !defined __AVX512F__
+enum { SMALL_APART = true }; /* sums of small numbers begin with 0 */
+#else
+enum { SMALL_APART = false };
+#endif
+
 /* A unit of a panel with a row of x. */
 INLINE vf unit(wk_quant_bits f, const vi w[WK_QUADS], const vf scale[2], const uint32_t *x)
 {
-    const int quads = WK_QUADS / f.parts;
-    vf        t = vset(0);
+    const int  quads = WK_QUADS / f.parts;
+    const bool small = !f.table && f.low + f.high <= 4;
+    vf         t = vset(0);
     UNROLLED
     for (int part = 0; part < f.parts; part++) {
-        vi acc = f.least ? viset(0) : broadcast(x + WK_QUADS + 1 + part);
+        vi start = f.least ? viset(0) : broadcast(x + WK_QUADS + 1 + part);
+        vi acc = SMALL_APART && small ? viset(0) : start;
         UNROLLED
         for (int q = part * quads; q < (part + 1) * quads; q++)
             acc = is_wide(f) ? vdot_signed(acc, w[q], broadcast(x + q))
+                  : small    ? vdot_small(acc, w[q], broadcast(x + q))
                              : vdot(acc, w[q], broadcast(x + q));
+        if (SMALL_APART && small)
+            acc = vdot_small_sum(acc) + start;
         t = vfma(__builtin_convertvector(acc, vf), scale[part], t);
     }
     return t;
@@ -452,4 +488,10 @@ const wk_quant_kernels WK_ISA(quant_kernels) = {
     .one = { WK_NUMBERS(ONE) },
     .few = { WK_NUMBERS(FEW) },
     .tile = { { tile_4_0, tile_6_0 }, { tile_4_1, tile_6_1 } },
+#if defined __AVX512VNNI__
+    .rows = &wk_cpu_quant_rows_avx2,
+    .rows_vbmi = &WK_ISA(quant_rows),
+#else
+    .rows = &WK_ISA(quant_rows),
+#endif
 };

@@ -3,13 +3,14 @@
  *
  * All threads round rows of x to bytes, meet, and take pieces of the result.  For a piece
  * with many rows a part of each panel is unpacked once, and met with all rows of the
- * piece; with few rows a thread reads panels one after another as one stream. */
+ * piece; with few rows a thread reads panels one after another as one stream.  Weights
+ * that stay rows are read 16 at a time, like a panel. */
 #include "../quants.h"
 #include "matrix.h"
 
 enum {
     SIDE = WK_SIDE,
-    FEW = 8,          /* rows for which nothing is unpacked */
+    FEW = WK_ROW_FEW, /* rows for which nothing is unpacked */
     STEP = 16,        /* units of a panel that are unpacked together */
     BLOCK_ROWS = 256, /* rows of a piece */
     STREAM = 1 << 20  /* bytes of weight in a piece of few rows */
@@ -20,6 +21,7 @@ typedef struct plan plan;
 struct plan {
     const wk_gemm          *g;
     const wk_quant_kernels *kernels;
+    const wk_quant_rows    *rows;
     wk_quant_job            j;
     int                     sides;
     bool                    wide;
@@ -61,11 +63,20 @@ static void quantize_group(const plan *p, int64_t group, float *room)
             wk_dtypes[g->a.dtype].load[WK_AS_F32](room, row, g->k, g->a.col);
             row = room;
         }
-        p->kernels->quantize(&p->j, row, p->units, x + i * (p->j.few ? wk_quant_record(&p->j) : 1));
+        if (p->j.expand && p->j.few)
+            p->rows->quantize(&p->j, row, p->units, x + i * WK_ROW_RECORD);
+        else
+            p->kernels->quantize(&p->j, row, p->units,
+                                 x + i * (p->j.few ? wk_quant_record(&p->j) : 1));
     }
 }
 
 /* ---- Few rows ----------------------------------------------------------- */
+
+static int64_t outputs(const plan *p, int64_t panel)
+{
+    return wk_min_i64(WK_PANEL, p->g->n - panel * WK_PANEL);
+}
 
 static void few_rows(const plan *p, int64_t begin, int64_t end)
 {
@@ -76,9 +87,13 @@ static void few_rows(const plan *p, int64_t begin, int64_t end)
     for (int64_t at = begin; at < end; at += SIDE / WK_PANEL) {
         int64_t n = wk_min_i64(SIDE / WK_PANEL, end - at);
         for (int s = 0; s < p->sides; s++)
-            for (int64_t i = 0; i < n; i++)
-                few(&p->j, (const char *)g->b[s].data + (at + i) * p->panel_bytes, p->x,
-                    sums[s] + i * WK_PANEL);
+            for (int64_t i = 0; i < n; i++) {
+                const char *w = (const char *)g->b[s].data + (at + i) * p->panel_bytes;
+                if (p->j.expand)
+                    p->rows->few(&p->j, w, outputs(p, at + i), p->x, sums[s] + i * WK_PANEL);
+                else
+                    few(&p->j, w, p->x, sums[s] + i * WK_PANEL);
+            }
         WK_ISA(gemm_finish)
         (g, 0, at * WK_PANEL, (int)g->m, (int)wk_min_i64(n * WK_PANEL, g->n - at * WK_PANEL),
          sums[0], p->sides > 1 ? sums[1] : NULL, SIDE);
@@ -142,9 +157,14 @@ static void tiles(const plan *p, int64_t i, int64_t i_end, int64_t j, int64_t pa
         for (int64_t pair = 0; pair < pairs; pair++) {
             int64_t units = wk_min_i64(STEP, p->units - unit);
             for (int beside = 0; beside < 2; beside++) {
-                int64_t panel = j + wk_min_i64(2 * pair + beside, panels - 1);
-                unpack(p, (const char *)g->b[side].data + panel * p->panel_bytes, unit, units, r,
-                       beside);
+                int64_t     panel = j + wk_min_i64(2 * pair + beside, panels - 1);
+                const char *w = (const char *)g->b[side].data + panel * p->panel_bytes;
+                if (p->j.expand)
+                    p->kernels->rows->unpack(&p->j, w, outputs(p, panel), unit, units,
+                                             r->quads + beside * WK_QUAD_BYTES,
+                                             r->scale + beside * WK_PANEL);
+                else
+                    unpack(p, w, unit, units, r, beside);
             }
             wk_quant_tile t = { .w = r->quads,
                                 .scale = r->scale,
@@ -228,6 +248,8 @@ static void shape_work(plan *p, int threads)
 
 static void prepare(plan *p, const wk_gemm *g)
 {
+    static const wk_quant_bits bits_of_rows[] = { { .low = 7, .parts = 1 },
+                                                  { .low = 7, .parts = 2 } };
     p->g = g;
     p->kernels = wk_cpu_current()->quant;
     wk_quant_job *j = &p->j;
@@ -236,8 +258,14 @@ static void prepare(plan *p, const wk_gemm *g)
     j->layout = &wk_quant_layouts[type];
     j->bits = &wk_quant_bits_of[j->layout->numbers];
     j->k = g->k;
+    if (!g->panels) {
+        p->rows = wk_quant_rows_of(p->kernels);
+        j->expand = p->rows->expand[type] ? p->rows->expand[type] : p->kernels->rows->expand[type];
+        j->points = j->type->grid ? wk_quant_points(j->type->grid - 1) : NULL;
+        j->bits = &bits_of_rows[j->type->group < WK_UNIT];
+    }
     p->wide = j->bits->low == 8 || j->bits->table;
-    j->zero = p->wide ? p->kernels->bias : j->type->zero;
+    j->zero = j->expand ? WK_ROW_ZERO : p->wide ? p->kernels->bias : j->type->zero;
     for (int i = 0; i < 16 && j->type->values; i++)
         j->values[i] = (int8_t)(j->type->values[i] ^ (p->kernels->bias ? 0x80 : 0));
     p->sides = g->b[1].data ? 2 : 1;
@@ -256,7 +284,7 @@ static size_t round_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
 static bool are_alike(const plan *p, const plan *q)
 {
     return p->j.bits->parts == q->j.bits->parts && p->j.bits->least == q->j.bits->least &&
-           p->j.zero == q->j.zero;
+           p->j.zero == q->j.zero && !p->j.expand == !q->j.expand;
 }
 
 void WK_ISA(gemm_quant)(const wk_gemm *g, int count, int threads)
