@@ -136,7 +136,7 @@ static wk_tensor *tensor_of(const run *r, const double *sum, int64_t n)
 /* Layer by layer, sums and counts in turns. */
 static bool list(const run *r, char **name, wk_tensor **tensor)
 {
-    wk_tensor *rows = wk_fill(wk_zeros(1), (double)(r->window * r->size));
+    wk_tensor *rows = wk_full_of(WK_F32, WK_SHAPE(1), (double)(r->window * r->size));
     for (int64_t layer = 0, i = 0; layer < r->d->c.layers; layer++)
         for (int k = 0; k < WK_PROJECTIONS && wk_ok(); k++, i += 2) {
             double *sum = r->sum[layer * WK_PROJECTIONS + k];
@@ -203,10 +203,13 @@ static bool prepare(run *r)
 bool wk_imatrix_measure_with(const wk_imatrix_args *a)
 {
     run r = { .a = a };
-    if (wk_ok() && prepare(&r) && read_and_see(&r) && r.window)
-        write(&r);
-    if (wk_ok() && wk_interrupted())
-        wk_fail(WK_ERR_INTERRUPTED, "imatrix: interrupted after %lld windows", (long long)r.window);
+    if (wk_ok() && prepare(&r))
+        read_and_see(&r);
+    bool cut = wk_error() == WK_ERR_INTERRUPTED && r.window;
+    if (cut) /* what was seen is saved */
+        wk_clear();
+    if (wk_ok() && write(&r) && cut)
+        wk_fail(WK_ERR_INTERRUPTED, "imatrix: interrupted after window %lld", (long long)r.window);
     if (a->windows)
         *a->windows = r.window;
     for (int64_t i = 0; r.sum && i < r.d->c.layers * WK_PROJECTIONS; i++)

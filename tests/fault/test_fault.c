@@ -340,6 +340,29 @@ TEST(allocations_of_files)
     sweep("save a model", save_model);
 }
 
+static double measure(void)
+{
+    static const char *const texts[] = { "tests/golden/models/imatrix/text.txt", NULL };
+    char                     path[1200];
+    double                   sum = 0;
+    wk_model                *m = wk_model_open("tests/golden/models/llama.gguf");
+    snprintf(path, sizeof path, "%s/imatrix.gguf", folder);
+    if (m && wk_imatrix_measure(m, texts, path, 64, 2)) {
+        wk_archive *a = wk_archive_open(path);
+        if (a)
+            sum = wk_item(wk_sum(wk_archive_get(a, "blk.1.ffn_down.weight.in_sum2")));
+        wk_archive_free(a);
+    }
+    wk_model_free(m);
+    return sum;
+}
+
+TEST(allocations_of_importance)
+{
+    make_folder();
+    sweep("importance", measure);
+}
+
 /* ---- Tokenizers --------------------------------------------------------- */
 
 static const char *tokenizer_path;
