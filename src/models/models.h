@@ -219,6 +219,9 @@ wk_decoder *wk_model_decoder(const wk_model *m);
 wk_chat    *wk_model_chat(wk_model *m);
 const char *wk_model_path(const wk_model *m); /* NULL: made from a config alone */
 
+/* A folder as transformers has it: config.json, and not its weights in a GGUF file alone. */
+bool wk_is_model_folder(const char *path);
+
 /* Have in folder what lies beside the weights, and take it from there from now on. */
 bool wk_model_settle(wk_model *m, const char *folder);
 
