@@ -117,8 +117,10 @@ static wk_buf read_all(const char *path)
 
 static bool opens(const char *path, const char *data, size_t size)
 {
-    wk_scope    scope = wk_mark();
-    wk_archive *a = wk_write_file(path, data, size) ? wk_archive_open(path) : NULL;
+    wk_scope scope = wk_mark();
+    FILE    *f = fopen(path, "wb"); /* wk_write_file() would wait for the disk, each time */
+    CHECK(f && fwrite(data, 1, size, f) == size && !fclose(f));
+    wk_archive *a = wk_archive_open(path);
     bool        good = a != NULL;
     for (int i = 0; i < wk_archive_count(a); i++) {
         wk_sum(wk_archive_get(a, wk_archive_name(a, i)));
@@ -138,12 +140,12 @@ TEST(files_before_gguf_cut_off_or_changed)
         snprintf(old, sizeof old, GOLDEN "%s.bin", names[n]);
         wk_buf b = read_all(old);
         test_temporary("cut.bin", path);
-        for (size_t i = 0; i < b.size; i += i < 3000 ? 1 : 61) {
+        for (size_t i = 0; i < b.size; i += i < 300 ? 1 : 37) {
             good += opens(path, b.data, i);
             wk_clear();
         }
         CHECK_MSG(good <= 12, "%s: %d", names[n], good); /* between tensors, or before them */
-        for (size_t i = 0; i < b.size; i += i < 3000 ? 1 : 61) {
+        for (size_t i = 0; i < b.size; i += i < 300 ? 1 : 37) {
             char c = b.data[i];
             b.data[i] = (char)(c ^ 0xFF);
             opens(path, b.data, b.size);

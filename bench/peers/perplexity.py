@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Perplexity of quantized models: llama.cpp's llama-perplexity and `wick perplexity` on the same
+files, text and windows, for each type that llama-quantize makes without an importance matrix.
+
+    python3 bench/peers/perplexity.py LLAMA_BIN TEXT MODEL[:WINDOW] ...
+
+LLAMA_BIN is the folder of llama-quantize and llama-perplexity; MODEL a folder or GGUF file of f32
+or bf16, WINDOW the tokens of a window, 256 if it is not said.  WICK is the program, build/wick if
+it is not set; TYPES in the environment are others than these.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+TYPES = """f32 bf16 f16 q8_0 q6_k q5_k_m q5_k_s q5_1 q5_0 q4_k_m q4_k_s q4_1 q4_0 iq4_nl iq4_xs
+q3_k_l q3_k_m q3_k_s iq3_m iq3_s q2_k tq2_0 tq1_0 q2_0 q1_0 mxfp4_moe"""
+
+
+def run(*command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    text = (done.stdout + done.stderr).decode(errors="replace")
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}:\n{text[-2000:]}")
+    return text if "llama" in command[0] else done.stdout.decode()
+
+
+def main():
+    peer, text = sys.argv[1:3]
+    wick = os.environ.get("WICK", "build/wick")
+    tool = lambda name: os.path.join(peer, "llama-" + name)
+    for model in sys.argv[3:]:
+        path, window = model.split(":") if ":" in model else (model, "256")
+        print(f"\n{os.path.basename(path)}, windows of {window}\n")
+        print("| type | llama.cpp | wick | ratio |\n|---|---|---|---|")
+        with tempfile.TemporaryDirectory() as folder:
+            plain, out = (os.path.join(folder, n + ".gguf") for n in ("plain", "out"))
+            run(wick, "convert", path, plain, "--dtype", "f32", "-q")
+            for kind in os.environ.get("TYPES", TYPES).split():
+                run(tool("quantize"), plain, out, kind, "1")
+                for _ in range(5):  # it may end before its last line is out
+                    said = run(tool("perplexity"), "-m", out, "-f", text, "-c", window, "-t", "1")
+                    theirs = re.search(r"PPL = ([\d.naif]+) \+/-", said)
+                    if theirs:
+                        break
+                chunks = re.search(r"perplexity over (\d+) chunks", said)
+                own = run(wick, "perplexity", out, text, "--ctx", window, "--json", "-q", "--threads", "1")
+                own = json.loads(own.replace("nan", "NaN"))
+                if not theirs or int(chunks.group(1)) != own["windows"]:
+                    sys.exit(f"{kind}: {own['windows']} windows are not the same:\n{said[-2000:]}")
+                a, b = float(theirs.group(1)), own["perplexity"]
+                print(f"| {kind} | {a:.4f} | {b:.4f} | {b / a:.4f} |", flush=True)
+
+
+main()
