@@ -20,9 +20,11 @@ TYPES = """f32 bf16 f16 q8_0 q6_k q5_k_m q5_k_s q5_1 q5_0 q4_k_m q4_k_s q4_1 q4_
 q3_k_l q3_k_m q3_k_s iq3_m iq3_s q2_k tq2_0 tq1_0 q2_0 q1_0 mxfp4_moe"""
 
 
-def run(*command):
+def run(*command, may_fail=False):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     text = (done.stdout + done.stderr).decode(errors="replace")
+    if done.returncode and may_fail:
+        return None
     if done.returncode:
         sys.exit(f"{' '.join(command)}:\n{text[-2000:]}")
     return text if "llama" in command[0] else done.stdout.decode()
@@ -40,7 +42,9 @@ def main():
             plain, out = (os.path.join(folder, n + ".gguf") for n in ("plain", "out"))
             run(wick, "convert", path, plain, "--dtype", "f32", "-q")
             for kind in os.environ.get("TYPES", TYPES).split():
-                run(tool("quantize"), plain, out, kind, "1")
+                if not run(tool("quantize"), plain, out, kind, "1", may_fail=True):
+                    print(f"| {kind} | its rows do not fit | | |")
+                    continue
                 for _ in range(5):  # it may end before its last line is out
                     said = run(tool("perplexity"), "-m", out, "-f", text, "-c", window, "-t", "1")
                     theirs = re.search(r"PPL = ([\d.naif]+) \+/-", said)
