@@ -135,7 +135,7 @@ static void many_sizes(const char *isa)
 {
     (void)isa;
     for (size_t i = 0; i < WK_COUNT(panels) && wk_ok(); i++)
-        for (int64_t m = 1; m <= 24; m += m < 18 ? 1 : 3) {
+        for (int64_t m = 1; m <= 24; m += m < 18 ? test_stride(5) : 3) {
             wk_scope   s = wk_mark();
             int64_t    block = wk_max_i64(wk_dtype_block(panels[i]), UNIT);
             int64_t    n = 1 + below(100), k = block * (1 + below(block < 256 ? 20 : 3));
@@ -152,7 +152,7 @@ static void varieties(const char *isa)
 {
     static const wk_dtype floats[] = { WK_F32, WK_BF16, WK_F16 };
     (void)isa;
-    for (int t = 0; t < 60 && wk_ok(); t++) {
+    for (int t = 0; t < 60 / test_stride(4) && wk_ok(); t++) {
         wk_scope   s = wk_mark();
         wk_dtype   dtype = panels[below(WK_COUNT(panels))], dx = floats[below(3)];
         int64_t    m = 1 + below(t % 4 ? 10 : 300), n = 1 + below(90), k = 256 * (1 + below(3));
