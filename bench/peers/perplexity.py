@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Perplexity of quantized models: llama.cpp's llama-perplexity and `wick perplexity` on the same
-files, text and windows, for each type that llama-quantize makes without an importance matrix.
+files, text and windows, for each type that llama-quantize makes; those of the fewest bits with
+an importance matrix that `wick imatrix` makes of the same text.
 
     python3 bench/peers/perplexity.py LLAMA_BIN TEXT MODEL[:WINDOW] ...
 
@@ -17,7 +18,9 @@ import sys
 import tempfile
 
 TYPES = """f32 bf16 f16 q8_0 q6_k q5_k_m q5_k_s q5_1 q5_0 q4_k_m q4_k_s q4_1 q4_0 iq4_nl iq4_xs
-q3_k_l q3_k_m q3_k_s iq3_m iq3_s q2_k tq2_0 tq1_0 q2_0 q1_0 mxfp4_moe"""
+q3_k_l q3_k_m q3_k_s iq3_m iq3_s q2_k tq2_0 tq1_0 q2_0 q1_0 mxfp4_moe
+iq3_xs iq3_xxs q2_k_s iq2_m iq2_s iq2_xs iq2_xxs iq1_m iq1_s"""
+WEIGHED = TYPES.split()[-9:]
 
 
 def run(*command, may_fail=False):
@@ -39,20 +42,24 @@ def main():
         print(f"\n{os.path.basename(path)}, windows of {window}\n")
         print("| type | llama.cpp | wick | ratio |\n|---|---|---|---|")
         with tempfile.TemporaryDirectory() as folder:
-            plain, out = (os.path.join(folder, n + ".gguf") for n in ("plain", "out"))
+            plain, out, matrix = (
+                os.path.join(folder, n + ".gguf") for n in ("plain", "out", "matrix")
+            )
             run(wick, "convert", path, plain, "--dtype", "f32", "-q")
+            run(wick, "imatrix", plain, text, "-o", matrix, "--ctx", window, "-q")
             for kind in os.environ.get("TYPES", TYPES).split():
-                if not run(tool("quantize"), plain, out, kind, "1", may_fail=True):
+                more = ["--imatrix", matrix] if kind in WEIGHED else []
+                if not run(tool("quantize"), *more, plain, out, kind, "1", may_fail=True):
                     print(f"| {kind} | its rows do not fit | | |")
                     continue
-                for _ in range(5):  # it may end before its last line is out
+                for _ in range(50):  # it may end before its last line is out
                     said = run(tool("perplexity"), "-m", out, "-f", text, "-c", window, "-t", "1")
                     theirs = re.search(r"PPL = ([\d.naif]+) \+/-", said)
                     if theirs:
                         break
                 chunks = re.search(r"perplexity over (\d+) chunks", said)
-                own = run(wick, "perplexity", out, text, "--ctx", window, "--json", "-q", "--threads", "1")
-                own = json.loads(own.replace("nan", "NaN"))
+                options = ["--ctx", window, "--json", "-q", "--threads", "1"]
+                own = json.loads(run(wick, "perplexity", out, text, *options))
                 if not theirs or int(chunks.group(1)) != own["windows"]:
                     sys.exit(f"{kind}: {own['windows']} windows are not the same:\n{said[-2000:]}")
                 a, b = float(theirs.group(1)), own["perplexity"]
