@@ -223,8 +223,8 @@ static bool read_tensor(reader *r)
     wk_entry e = { .file = r->file };
     wk_buf   name = { 0 };
     uint64_t rank = take_number(r), size = take_number(r), id = take_number(r);
-    if (wk_ok() && (rank < 1 || rank > 2))
-        return refuse(r, "a tensor of rank %llu", (unsigned long long)rank);
+    if (!wk_ok() || rank < 1 || rank > 2)
+        return wk_ok() && refuse(r, "a tensor of rank %llu", (unsigned long long)rank);
     e.shape.rank = (int)rank;
     for (int i = e.shape.rank - 1; i >= 0; i--)
         e.shape.dim[i] = (int64_t)take_number(r);

@@ -232,6 +232,18 @@ TEST(files_before_gguf_that_are_refused)
     check_refused(v2, of_v2, WK_COUNT(of_v2));
 }
 
+TEST(files_before_gguf_that_end_behind_a_strange_rank)
+{
+    static const char v3[] = GOLDEN "ggjt3.bin";
+    char              path[1024];
+    size_t            at = find(v3, "layers.0.attention.wq.weight") - 20;
+    wk_buf            b = read_all(v3);
+    memset(b.data + at, 'a', 4);
+    CHECK(!opens(test_temporary("short.bin", path), b.data, at + 4));
+    CHECK_ERROR("ends before what it says it holds");
+    wk_buf_free(&b);
+}
+
 /* A larger model was several files, each with some of the columns. */
 TEST(parts_before_gguf)
 {
