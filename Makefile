@@ -98,6 +98,7 @@ $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 $(BUILD)/obj/src/cpu/cpu.o $(BUILD)/obj/src/cpu/host.o: FLAGS += $(ISAS:%=-DWITH_%)
 $(BUILD)/obj/src/cpu/x86/%.o: FLAGS += $(FLAGS_avx512)
 $(BUILD)/obj/src/cpu/x86/%_bf16.o $(BUILD)/obj/src/cpu/x86/amx_%.o: FLAGS += $(FLAGS_bf16)
+$(BUILD)/obj/src/cpu/x86/amx_blocks.o: FLAGS += -mavx512vbmi
 $(BUILD)/obj/src/cpu/x86/%_vnni.o: FLAGS += -mavx512vnni
 $(BUILD)/obj/tests/%.o: FLAGS += -Itests
 $(BUILD)/obj/tests/cpu/amx_%.o: FLAGS += $(FLAGS_avx512) $(FLAGS_bf16)

@@ -2,7 +2,8 @@
 /* bench.c - wick bench: prompt and generation speed, as medians of repeats.
  *
  * As llama-bench does it: a prompt of p tokens into an empty session, and n tokens one
- * by one from an empty session, without choosing among them.  With --lookup or --draft also
+ * by one from an empty session, without choosing among them; with --batch as many of each
+ * of several sessions, whose next tokens are computed together.  With --lookup or --draft also
  * the likeliest n tokens behind a prompt that repeats itself, with guesses and without. */
 #include "cli.h"
 
@@ -11,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MOST_REPEATS = 100 };
+enum { MOST_REPEATS = 100, MOST_TEXTS = 256 };
 
 static const struct {
     const char *name, *config;
@@ -60,19 +61,27 @@ static double time_prompt(wk_model *m, const int32_t *tokens, int64_t count)
     return seconds;
 }
 
+static int texts = 1; /* at once */
+
 static double time_answer(wk_model *m, const int32_t *tokens, int64_t count)
 {
-    wk_session *session = wk_session_new(m, .context = count + 1);
-    double      start = now();
+    wk_session_step step[MOST_TEXTS] = { 0 };
+    for (int k = 0; k < texts; k++)
+        step[k] =
+            (wk_session_step){ .session = wk_session_new(m, .context = count + 1), .count = 1 };
+    double start = now();
     for (int64_t i = 0; i < count && wk_ok() && !wk_interrupted(); i++) {
         wk_scope scope = wk_mark();
-        wk_session_push(session, tokens[i]);
+        for (int k = 0; k < texts; k++)
+            step[k].tokens = &tokens[(i + k) % count];
+        wk_session_batch(step, texts);
         wk_sweep(scope);
     }
     wk_device_sync(wk_default_device());
     double seconds = now() - start;
-    wk_session_free(session);
-    return seconds;
+    for (int k = 0; k < texts; k++)
+        wk_session_free(step[k].session);
+    return seconds / texts; /* of one text's tokens */
 }
 
 /* What guesses, if anything does. */
@@ -161,6 +170,10 @@ int bench_verb(settings *s)
 {
     if (s->places > 1 || (s->places == 1) == (s->synthetic != NULL))
         return usage("bench: a model, or --synthetic SHAPE");
+    texts = given(s, "batch") ? (int)(s->batch < 1            ? 1
+                                      : s->batch < MOST_TEXTS ? s->batch
+                                                              : MOST_TEXTS)
+                              : 1;
     int    repeats = s->repeats > 0 && s->repeats < MOST_REPEATS ? (int)s->repeats : 5;
     result results[] = {
         { "prompt", given(s, "prompt") ? s->prompt_length : 512, { 0 }, repeats },

@@ -25,7 +25,8 @@ typedef struct {
     wk_tensor *(*pack)(wk_tensor *weight); /* see wk_pack(); NULL: as it is */
     const wk_few_fn *few;                  /* with 1, 2, 4, 8 rows and such a weight */
 
-    const wk_quant_kernels *quant; /* with quantized weights in panels */
+    const wk_quant_kernels *quant;  /* with quantized weights in panels */
+    const wk_engine        *blocks; /* the same with many rows; may be NULL */
 } wk_cpu_isa;
 
 extern const wk_cpu_isa wk_cpu_base, wk_cpu_avx2, wk_cpu_avx512, wk_cpu_avx512vnni;

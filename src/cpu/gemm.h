@@ -15,6 +15,8 @@
 
 #include "../core/core.h"
 
+typedef struct wk_gemm wk_gemm;
+
 /* Elements (i, p) at data + (i * row + p * col) * size of dtype; strides of any sign. */
 typedef struct {
     const void *data;
@@ -61,6 +63,10 @@ typedef struct {
     void (*pack_b)(void *panel, const wk_mat *x, int64_t count, int64_t k);
     void (*kernel)(const wk_gemm_tile *t);
 
+    /* Where B lies in panels of blocks: steps at .. at + k of its panel j as pack_b would
+     * write them.  Not done beforehand, but as the kernel needs it.  Else NULL. */
+    void (*unpack)(void *panel, const wk_gemm *g, int side, int64_t j, int64_t at, int64_t k);
+
     /* Around a series of kernel calls on one thread; may be NULL. */
     void (*begin)(void);
     void (*end)(void);
@@ -71,7 +77,7 @@ typedef struct wk_quant_kernels wk_quant_kernels;
 /* ---- The driver --------------------------------------------------------- */
 
 /* out = sums + bias + add, or act(sums[0] + bias[0]) * (sums[1] + bias[1]) + add. */
-typedef struct {
+struct wk_gemm {
     const wk_engine *engine;
     int64_t          m, n, k;
     wk_mat           a, b[2]; /* b: [n, k]; the second one may be without data */
@@ -80,7 +86,7 @@ typedef struct {
     const float     *bias[2]; /* [n] or NULL */
     wk_mat           add;     /* [m, n], col is 1; may be without data */
     wk_mat           out;     /* [m, n], col is 1 */
-} wk_gemm;
+};
 
 /* A product with few rows of A. */
 typedef struct {

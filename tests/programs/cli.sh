@@ -140,6 +140,8 @@ code 0 $wick bench "$model" -p 8 -n 4 -r 2 --json
 says '"prompt": {"tokens": 8' stdout
 code 0 $wick bench --synthetic llama-tiny -p 4 -n 2 -r 1 --dtype f32 --threads 1
 says '1 threads' stdout
+code 0 $wick bench --synthetic llama-tiny -p 0 -n 4 -r 1 --batch 3 --json
+says '"generate": {"tokens": 4' stdout
 code 1 $wick bench --synthetic llama-9t
 code 0 $wick doctor
 says '^wick ' stdout

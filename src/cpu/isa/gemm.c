@@ -119,8 +119,8 @@ typedef struct {
     int64_t             mc, nc; /* ... and in a piece */
     size_t              a_panel, b_panel;
     char               *a, *b[2]; /* B twice: one is read, one is packed; sides after one another */
-    char               *sums;     /* of each thread */
-    size_t              sums_size;
+    char               *sums;     /* of each thread, and behind them an unpacked part of B */
+    size_t              sums_size, part_at;
     atomic_int_fast64_t next[4]; /* work of stages, taken in turn */
 } plan;
 
@@ -142,7 +142,7 @@ static void shape_work(plan *p, int threads)
     int64_t room_a = wk_max_i64(BLOCK_A / (int64_t)p->a_panel, p->mc);
     int64_t room_b = (BLOCK_B + threads * (BLOCK_B / 8)) / ((int64_t)p->b_panel * p->sides);
     p->mb = divide_up(mt, divide_up(mt, room_a));
-    p->nb = divide_up(nt, divide_up(nt, wk_max_i64(room_b, p->nc)));
+    p->nb = e->unpack ? nt : divide_up(nt, divide_up(nt, wk_max_i64(room_b, p->nc)));
     /* enough pieces for all threads to end at about the same time */
     while (divide_up(p->mb, p->mc) * divide_up(p->nb, p->nc) < 4 * threads && p->mc * p->nc > 1) {
         if (p->nc * e->nr >= p->mc * e->mr && p->nc > 1)
@@ -153,7 +153,9 @@ static void shape_work(plan *p, int threads)
             p->nc = divide_up(p->nc, 2);
     }
     p->sums_size = (size_t)(p->mc * p->nc * p->sides) * (size_t)(e->mr * e->nr) * sizeof(float);
-    p->sums_size = (p->sums_size + ALIGN - 1) / ALIGN * ALIGN;
+    p->part_at = p->sums_size = (p->sums_size + ALIGN - 1) / ALIGN * ALIGN;
+    if (e->unpack)
+        p->sums_size += (size_t)(p->kc * e->nr * e->b_size);
 }
 
 /* ---- Packing ------------------------------------------------------------ */
@@ -211,6 +213,12 @@ static const char *panel_of_b(const plan *p, const piece *w, int64_t j, int side
 {
     const wk_engine *e = p->e;
     const wk_mat    *b = &p->g->b[side];
+    if (e->unpack) {
+        char *part = (char *)w->sums + p->part_at;
+        *group = k * 32;
+        e->unpack(part, p->g, side, w->b0 + j, at, k);
+        return part;
+    }
     if (!p->packs) { /* groups of 16 columns, all of their k after one another */
         *group = b->row * 32;
         return (const char *)b->data + (w->b0 + j) * (e->nr / 16) * *group + at * 32;
@@ -381,7 +389,7 @@ void WK_ISA(gemm)(const wk_gemm *g, int threads)
         part.k = wk_min_i64(MOST_K, g->k - at);
         part.a = wk_mat_at(g->a, 0, at);
         if (g->panels)
-            part.b[0].data = (const char *)g->b[0].data + at * 32;
+            part.b[0].data = (const char *)g->b[0].data + wk_bytes_at(g->b[0].dtype, at) * 16;
         else
             part.b[0] = wk_mat_at(g->b[0], 0, at);
         if (at > 0)

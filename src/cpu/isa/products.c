@@ -195,22 +195,38 @@ static bool bias_room(const wk_call *c, int biases, int64_t n, float **room)
     return !wide || *room;
 }
 
-static void multiply_layers(const wk_gemm *g, int count)
+/* The engine for panels of blocks where there are enough rows, or NULL. */
+static const wk_engine *tiles_for(const wk_gemm *g)
 {
-    bool blocks = true;
+    const wk_engine *tiles = wk_cpu_current()->blocks;
+    return tiles && g->panels && g->m >= tiles->least ? tiles : NULL;
+}
+
+static void multiply_layer(wk_gemm *g)
+{
+    const wk_engine *tiles = tiles_for(g);
+    if (!wk_dtypes[g->b[0].dtype].block) {
+        multiply(g, wk_threads());
+    } else if (tiles) {
+        g->engine = tiles;
+        WK_ISA(gemm)(g, wk_threads());
+    } else if (g->panels) {
+        WK_ISA(gemm_quant)(g, 1, wk_threads());
+    } else {
+        multiply_blocks(g);
+    }
+}
+
+static void multiply_layers(wk_gemm *g, int count)
+{
+    bool together = count > 1;
     for (int i = 0; i < count; i++)
-        blocks &= g[i].panels && wk_dtypes[g[i].b[0].dtype].block;
-    if (blocks)
+        together &= wk_dtypes[g[i].b[0].dtype].block && g[i].panels && !tiles_for(&g[i]);
+    if (together)
         WK_ISA(gemm_quant)(g, count, wk_threads());
     else
-        for (int i = 0; i < count; i++, g++) {
-            if (!wk_dtypes[g->b[0].dtype].block)
-                multiply(g, wk_threads());
-            else if (g->panels)
-                WK_ISA(gemm_quant)(g, 1, wk_threads());
-            else
-                multiply_blocks(g);
-        }
+        for (int i = 0; i < count; i++)
+            multiply_layer(&g[i]);
 }
 
 static bool linear(const wk_call *c, int sides, const wk_tensor *add)

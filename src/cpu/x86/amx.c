@@ -23,14 +23,16 @@ static bool permitted(void)
 static bool permitted(void) { return false; }
 #endif
 
-/* Tiles and their bf16 products; and XCR0 says that the system saves tiles (bits 17, 18). */
+/* Tiles, their bf16 products, and AVX-512's permutations of bytes (VBMI), which come with
+ * them; and XCR0 says that the system saves tiles (bits 17, 18). */
 static bool present(void)
 {
-    enum { OSXSAVE = 1 << 27, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 };
+    enum { OSXSAVE = 1 << 27, VBMI = 1 << 1, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 };
     unsigned a, b, c, d, low, high;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & OSXSAVE))
         return false;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & AMX_BF16) || !(d & AMX_TILE))
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(c & VBMI) || !(d & AMX_BF16) ||
+        !(d & AMX_TILE))
         return false;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return (low >> 17 & 3) == 3;
@@ -70,6 +72,7 @@ const wk_cpu_isa wk_cpu_amx = {
     .bf16 = &wk_amx_bf16,
     .gemm = WK_ISA(gemm),
     .quant = &wk_cpu_quant_kernels_vnni,
+    .blocks = &wk_amx_blocks,
     .pack = wk_panels_pack,
     .few = wk_panels_few,
 };

@@ -13,6 +13,9 @@ bool wk_amx_usable(void);
 /* bf16 x bf16; A of other dtypes is rounded to bf16. */
 extern const wk_engine wk_amx_bf16;
 
+/* The same where B lies in panels of blocks, whose numbers are rounded to bf16. */
+extern const wk_engine wk_amx_blocks;
+
 /* With the accuracy of f32: A of any dtype x bf16, and any x any. */
 extern const wk_engine wk_amx_x3, wk_amx_x6;
 
@@ -27,6 +30,9 @@ void wk_amx_pack_b_x6(void *panel, const wk_mat *x, int64_t count, int64_t k);
 /* As pack_b_bf16, but group bytes from 16 columns to the next 16: so that a longer panel can
  * be written in parts. */
 void wk_amx_pack_pairs(void *panel, const wk_mat *x, int64_t count, int64_t k, int64_t group);
+
+/* amx_blocks.c */
+void wk_amx_unpack(void *panel, const wk_gemm *g, int side, int64_t j, int64_t at, int64_t k);
 
 /* What follows the parts in a panel of an engine that splits.  Its elements count 7 bytes:
  * three parts take 6, and this has room in the rest. */

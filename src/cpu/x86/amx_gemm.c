@@ -242,6 +242,26 @@ const wk_engine wk_amx_bf16 = {
     .end = tile_end,
 };
 
+/* More rows, as each piece unpacks its columns anew. */
+const wk_engine wk_amx_blocks = {
+    .name = "amx blocks",
+    .mr = SIDE,
+    .nr = SIDE,
+    .kr = STEP,
+    .a_size = 2,
+    .b_size = 2,
+    .kc = 512,
+    .mc = 512,
+    .nc = 256,
+    .least = 16,
+    .pairs = true,
+    .pack_a = wk_amx_pack_a_bf16,
+    .kernel = bf16_kernel,
+    .unpack = wk_amx_unpack,
+    .begin = tile_begin,
+    .end = tile_end,
+};
+
 const wk_engine wk_amx_x3 = {
     .name = "amx x3",
     .mr = SIDE,
