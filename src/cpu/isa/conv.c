@@ -95,8 +95,14 @@ static void split_row(const field *f, char *to, const char *from, int64_t count,
     }
     for (int64_t r = 0; r < f->split; r++) { /* all that go to the same row */
         int64_t first = ((r - u) % f->split + f->split) % f->split;
-        int64_t at = r * width + (u + first) / f->split;
-        if (size == 4)
+        int64_t at = r * width + (u + first) / f->split, n = (count - first + 1) / 2;
+        if (size == 4 && f->split == 2)
+            for (int64_t i = 0; i < n; i += VF)
+                vstore_part((float *)(void *)to + at + i,
+                            vload_even((const float *)(const void *)from + first + 2 * i,
+                                       wk_min_i64(VF, n - i)),
+                            wk_min_i64(VF, n - i));
+        else if (size == 4)
             for (int64_t i = first; i < count; i += f->split, at++)
                 ((uint32_t *)(void *)to)[at] = ((const uint32_t *)(const void *)from)[i];
         else

@@ -26,19 +26,13 @@ static taps taps_of(const pool *p, int axis, int64_t i)
                    last < 0 ? 0 : wk_min_i64(p->size[axis], last / step + 1) };
 }
 
-#define EVEN(l, s) ((l) < VF / 2 ? 2 * (l) : 2 * (l) + 1)
-
 /* n elements, stride apart */
 static inline vf load_apart(const float *p, int64_t stride, int64_t n)
 {
     if (stride == 1)
         return n == VF ? vload(p) : vload_part(p, n);
-    if (stride == 2) { /* none behind the last is read */
-        bool all = n == VF;
-        vf   a = all ? vload(p) : vload_part(p, wk_min_i64(VF, 2 * n - 1));
-        vf   b = all ? vload(p + VF - 1) : vload_part(p + VF - 1, wk_max_i64(0, 2 * n - VF));
-        return __builtin_shufflevector(a, b, VLANES(EVEN, 0));
-    }
+    if (stride == 2)
+        return vload_even(p, n);
     float lanes[VF] = { 0 };
     for (int64_t i = 0; i < n; i++)
         lanes[i] = p[i * stride];
@@ -112,7 +106,7 @@ bool WK_ISA(max_pool)(const wk_call *c)
 {
     bool             grad = c->count > 1;
     const wk_tensor *x = c->in[0], *y = grad ? c->in[1] : c->out;
-    pool p = { .x = wk_f32(x), .dy = grad ? wk_f32(y) : NULL, .out = wk_f32(c->out) };
+    pool             p = { .x = wk_f32(x), .dy = grad ? wk_f32(y) : NULL, .out = wk_f32(c->out) };
     if (c->opt.window.adaptive || x->dtype != WK_F32 || y->dtype != WK_F32)
         return false;
     p.nx = p.ny = 1;

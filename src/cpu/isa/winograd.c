@@ -350,44 +350,43 @@ bool conv_winograd(const conv *v, const wk_call *c, const float *bias)
  * lanes are channels, which therefore lie side by side: a transformed tile is a row of what
  * the engine reads. */
 
+/* VF channels of a row. */
 static void turn_rows(void *ctx, int64_t begin, int64_t end)
 {
     const channels_last *f = ctx;
     const int64_t       *n = f->n, c = f->c, plane = n[0] * n[1] * n[2];
-    int64_t              count = wk_max_i64(0, wk_min_i64(n[2], f->size[2] - f->border[2]));
-    for (int64_t row = begin; row < end; row++) {
+    const int64_t        blocks = divide_up(c, VF), width = f->size[2];
+    int64_t              count = wk_max_i64(0, wk_min_i64(n[2], width - f->border[2]));
+    for (int64_t item = begin; item < end; item++) {
+        int64_t row = item / blocks, k = item % blocks * VF, lanes = wk_min_i64(VF, c - k);
         int64_t i = row / f->size[1] % f->size[0] - f->border[0];
         int64_t j = row % f->size[1] - f->border[1], image = row / f->size[1] / f->size[0];
-        float  *to = f->data + row * f->size[2] * c;
+        float  *to = f->data + row * width * c + k;
         bool    inside = i >= 0 && i < n[0] && j >= 0 && j < n[1];
-        if (!inside || count < f->size[2])
-            memset(to, 0, (size_t)(f->size[2] * c) * sizeof *to);
-        to += f->border[2] * c;
-        for (int64_t k = 0; inside && k < c; k += VF)
-            for (int64_t w = 0; w < count; w += VF) {
-                const float *from = f->from + (image * c + k) * plane + (i * n[1] + j) * n[2] + w;
-                int64_t      lanes = wk_min_i64(VF, c - k), left = wk_min_i64(VF, count - w);
-                vf           r[VF];
-                for (int l = 0; l < VF; l++)
-                    r[l] = l >= lanes   ? vset(0)
-                           : left == VF ? vload(from + l * plane)
-                                        : vload_part(from + l * plane, left);
-                vtranspose(r);
-                for (int l = 0; l < left; l++)
-                    if (lanes == VF)
-                        vstore(to + (w + l) * c + k, r[l]);
-                    else
-                        vstore_part(to + (w + l) * c + k, r[l], lanes);
+        int64_t first = inside ? f->border[2] : width, last = inside ? first + count : width;
+        for (int64_t w = 0; w < width; w = w + 1 == first ? last : w + 1)
+            vstore_part(to + w * c, vset(0), lanes);
+        const float *from = f->from + (image * c + k) * plane + (i * n[1] + j) * n[2];
+        for (int64_t w = 0; first + w < last; w += VF) {
+            int64_t left = wk_min_i64(VF, count - w);
+            vf      r[VF] = { { 0 } };
+            for (int64_t l = 0; l < lanes; l++) {
+                const float *at = from + l * plane + w;
+                __builtin_prefetch(at + 4 * VF);
+                r[l] = left == VF ? vload(at) : vload_part(at, left);
             }
+            vtranspose(r);
+            for (int64_t l = 0; l < left; l++)
+                vstore_part(to + (first + w + l) * c, r[l], lanes);
+        }
     }
 }
 
 /* x with zeros around it, its channels last; more floats may be read behind it. */
 static bool turn(channels_last *f, const wk_tensor *x, const int64_t n[3], int64_t more)
 {
-    int64_t rows = wk_dim(x, 0) * f->size[0] * f->size[1];
     f->c = wk_dim(x, 1);
-    int64_t    count = rows * f->size[2] * f->c;
+    int64_t    count = wk_dim(x, 0) * f->size[0] * f->size[1] * f->size[2] * f->c;
     wk_tensor *room = wk_pool(wk_tensor_new(wk_cpu_device(), WK_F32, WK_SHAPE(count + more)));
     if (!room)
         return false;
@@ -395,7 +394,13 @@ static bool turn(channels_last *f, const wk_tensor *x, const int64_t n[3], int64
     f->from = wk_f32(x);
     memcpy(f->n, n, sizeof f->n);
     memset(f->data + count, 0, (size_t)more * sizeof *f->data);
-    wk_parallel(rows, 8192 / (f->size[2] * f->c) + 1, turn_rows, f);
+    channels_last rows = *f;
+    if (f->size[2] == n[2] && f->size[1] == n[1] && !f->border[1] && !f->border[2]) {
+        rows.size[2] = rows.n[2] = n[1] * n[2]; /* a plane is a row */
+        rows.size[1] = rows.n[1] = 1;
+    }
+    int64_t items = count / (rows.size[2] * f->c) * divide_up(f->c, VF);
+    wk_parallel(items, 8192 / (rows.size[2] * VF) + 1, turn_rows, &rows);
     return true;
 }
 
