@@ -79,6 +79,8 @@ bool test_check_error(const char *text, const char *file, int line)
 
 void test_skip(const char *why) { skipped = why; }
 
+int test_stride(int n) { return getenv("WICK_SLOW") ? n : 1; }
+
 const char *test_shared(const char *name, char path[1024])
 {
     struct stat info;

@@ -38,6 +38,7 @@ bool test_check_error(const char *text, const char *file, int line);
 
 /* The test cannot be done here: say why, and return. */
 void test_skip(const char *why);
+int  test_stride(int n); /* of many cases each n-th, where WICK_SLOW says that steps are; else 1 */
 
 /* The folder ../shared with models and corpora, or NULL and a skip. */
 const char *test_shared(const char *name, char path[1024]);

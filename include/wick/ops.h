@@ -106,6 +106,10 @@ WK_API wk_tensor *wk_linear_add(wk_tensor *x, wk_layer p, wk_tensor *y);
 /* act(x gate^T) * (x up^T): the first half of a gated MLP as one operation. */
 WK_API wk_tensor *wk_linear_glu(wk_tensor *x, wk_layer gate, wk_layer up, wk_act act);
 
+/* The outputs of several layers side by side, [.., out_0 + out_1 + ..]: queries, keys and values
+ * of one x as one operation.  At most 8 layers. */
+WK_API wk_tensor *wk_linear_cat(wk_tensor *x, const wk_layer *layers, int count);
+
 /* Products by name.  add..: beta x + alpha a b; kron of two matrices; tensordot over the last
  * axes of a and the first of b. */
 WK_API wk_tensor *wk_outer(wk_tensor *a, wk_tensor *b); /* [m], [n] -> [m, n] */

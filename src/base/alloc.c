@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { HUGE_PAGE = 2 << 20 };
 
@@ -97,6 +98,12 @@ bool wk_reserve(void *items, size_t *room, size_t need, size_t item_size)
 
 /* ---- Large blocks ------------------------------------------------------- */
 
+static size_t small_pages(size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (bytes + page - 1) / page * page;
+}
+
 void *wk_alloc_pages(size_t bytes)
 {
     if (!wk_alloc_may(bytes))
@@ -107,17 +114,17 @@ void *wk_alloc_pages(size_t bytes)
     }
     if (bytes > SIZE_MAX - 2 * (size_t)HUGE_PAGE)
         return counted(NULL, bytes);
-    size_t round = (bytes + HUGE_PAGE - 1) & ~(size_t)(HUGE_PAGE - 1);
-    char  *p =
-        mmap(NULL, round + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    /* From a huge page's beginning on; what is left at the end has small pages. */
+    size_t room = small_pages(bytes) + HUGE_PAGE;
+    char  *p = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
         return counted(NULL, bytes);
     size_t before = (size_t)(-(uintptr_t)p & (HUGE_PAGE - 1));
     if (before)
         munmap(p, before);
-    munmap(p + before + round, HUGE_PAGE - before);
+    munmap(p + before + room - HUGE_PAGE, HUGE_PAGE - before);
 #ifdef MADV_HUGEPAGE
-    madvise(p + before, round, MADV_HUGEPAGE);
+    madvise(p + before, bytes & ~(size_t)(HUGE_PAGE - 1), MADV_HUGEPAGE);
 #endif
     return counted(p + before, bytes);
 }
@@ -125,7 +132,7 @@ void *wk_alloc_pages(size_t bytes)
 void wk_free_pages(void *p, size_t bytes)
 {
     if (p && bytes >= HUGE_PAGE) {
-        munmap(p, (bytes + HUGE_PAGE - 1) & ~(size_t)(HUGE_PAGE - 1));
+        munmap(p, small_pages(bytes));
         atomic_fetch_sub_explicit(&live, 1, memory_order_relaxed);
     } else {
         wk_free(p);

@@ -3,8 +3,9 @@
  *
  * One team serves the process.  Its workers wait for a region by spinning for a
  * short while, so that a chain of small kernels costs a fraction of a microsecond
- * for each, and then park on a condition variable.  Whoever opens a region while
- * another one runs does its work alone. */
+ * for each, and then park on a condition variable; a team of more threads than there are
+ * processors leaves them to each other at once.  Whoever opens a region while another one
+ * runs does its work alone. */
 #include "base.h"
 
 #include <fcntl.h>
@@ -43,6 +44,7 @@ static struct {
     wk_region_fn    fn;    /* the region ... */
     void           *ctx;
     int             threads;
+    atomic_bool     crowded;          /* more threads than processors */
     _Alignas(64) atomic_bool busy;    /* ... runs */
     _Alignas(64) atomic_int running;  /* workers still in it */
     _Alignas(64) atomic_int met;      /* threads at the barrier ... */
@@ -70,10 +72,10 @@ static int read_numbers(const char *path, long number[2])
     return n;
 }
 
-/* Physical cores among those this process may use, within its CPU quota. */
-static int usable_cores(void)
+/* The cores among the processors this process may use, or all of those, within its CPU quota. */
+static int count_processors(bool cores)
 {
-    int cores = 0;
+    int n = 0;
 #if defined __linux__
     cpu_set_t set;
     CPU_ZERO(&set);
@@ -85,14 +87,14 @@ static int usable_cores(void)
                 continue;
             snprintf(path, sizeof path,
                      "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", i);
-            bool other = read_numbers(path, first) && first[0] >= 0 && first[0] < i;
-            cores += !(other && CPU_ISSET(first[0], &set));
+            bool other = cores && read_numbers(path, first) && first[0] >= 0 && first[0] < i;
+            n += !(other && CPU_ISSET(first[0], &set));
         }
     long quota[2]; /* microseconds in a period of so many */
     if (read_numbers("/sys/fs/cgroup/cpu.max", quota) == 2 && quota[0] > 0 && quota[1] > 0)
-        cores = (int)wk_min_i64(cores, (quota[0] + quota[1] - 1) / quota[1]);
+        n = (int)wk_min_i64(n, (quota[0] + quota[1] - 1) / quota[1]);
 #endif
-    return cores > 0 ? cores : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? n : (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
 static int clamp_threads(long n) { return n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : (int)n; }
@@ -103,7 +105,7 @@ int wk_threads(void)
     if (!n) {
         const char *wish = getenv("WICK_THREADS");
         n = wish ? (int)strtol(wish, NULL, 10) : 0;
-        n = clamp_threads(n > 0 ? n : usable_cores());
+        n = clamp_threads(n > 0 ? n : count_processors(true));
         atomic_store_explicit(&team.wanted, n, memory_order_relaxed);
     }
     return n;
@@ -115,6 +117,15 @@ void wk_set_threads(int count)
 }
 
 /* ---- Workers ------------------------------------------------------------ */
+
+static int processors(void)
+{
+    static atomic_int known;
+    int               n = atomic_load_explicit(&known, memory_order_relaxed);
+    if (!n)
+        atomic_store_explicit(&known, n = count_processors(false), memory_order_relaxed);
+    return n;
+}
 
 static void run_part(int thread)
 {
@@ -134,9 +145,11 @@ static void hand_over_error(void)
     wk_clear();
 }
 
+static bool is_crowded(void) { return atomic_load_explicit(&team.crowded, memory_order_relaxed); }
+
 static void wait_for_region(worker *w)
 {
-    for (int i = 0; i < SPINS; i++) {
+    for (int i = is_crowded() ? SPINS : 0; i < SPINS; i++) {
         if (atomic_load_explicit(&w->region, memory_order_acquire) != w->seen)
             return;
         RELAX();
@@ -218,7 +231,7 @@ __attribute__((destructor)) static void dissolve(void)
 
 static void spin_wait(int *spins)
 {
-    if (++*spins < SPINS_BEFORE_YIELD)
+    if (++*spins < SPINS_BEFORE_YIELD && !is_crowded())
         RELAX();
     else
         sched_yield();
@@ -241,6 +254,7 @@ void wk_team_run(int threads, wk_region_fn fn, void *ctx)
     team.ctx = ctx;
     team.threads = threads <= team.size + 1 ? threads : team.size + 1;
     team.error.status = WK_OK;
+    atomic_store_explicit(&team.crowded, team.threads > processors(), memory_order_relaxed);
     atomic_store_explicit(&team.running, team.threads - 1, memory_order_relaxed);
     for (int i = 0; i < team.threads - 1; i++)
         call(&team.member[i]);

@@ -3,6 +3,13 @@
 #include "quants.h"
 #include "shared.h"
 
+#define INLINE static inline __attribute__((always_inline))
+#if defined __clang__
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#else
+#define UNROLLED _Pragma("GCC unroll 16")
+#endif
+
 const wk_quant_bits wk_quant_bits_of[WK_NUMBERS_COUNT] = {
 #define BITS(name, ...) [WK_NUMBERS_##name] = { __VA_ARGS__ },
     WK_NUMBERS(BITS)
@@ -41,21 +48,33 @@ static inline uint32_t word_at(const void *p)
 
 static inline uint32_t each(int mask) { return (uint32_t)mask * 0x01010101u; }
 
-/* The fields of n numbers, where four lie side by side: four at a time, in either direction. */
-static void get_fields(uint8_t *number, const uint8_t *b, int n, wk_fields f, int shift)
+/* Numbers of 8 bits are signed in files, and have 128 more in panels. */
+INLINE uint32_t flip_of(wk_quant_bits bits) { return bits.low == 8 ? 0x80808080u : 0; }
+
+/* The fields of n numbers, above the shift bits that are there, or those are not yet. */
+INLINE void get_fields(uint8_t *number, const uint8_t *b, int n, wk_fields f, int shift,
+                       uint32_t flip)
 {
-    uint32_t mask = each((1 << f.width) - 1);
-    if (f.run % 4) {
+    typedef uint32_t words __attribute__((vector_size(16)));
+    words            mask = { 0 }, x, old = { 0 };
+    mask += each((1 << f.width) - 1);
+    if (f.run % 16) {
+        memset(number, 0, shift ? 0 : (size_t)n);
         wk_fields_get(number, b, n, f, shift);
         return;
     }
     b += f.at;
-    for (uint8_t *end = number + n; number < end; b += f.run)
+    for (uint8_t *end = number + n; number < end; b += f.run) {
+        UNROLLED
         for (int s = 0; s < 8; s += f.width)
-            for (int i = 0; i < f.run; i += 4, number += 4) {
-                uint32_t x = word_at(number) | (word_at(b + i) >> s & mask) << shift;
-                memcpy(number, &x, 4);
+            for (int i = 0; i < f.run; i += 16, number += 16) {
+                memcpy(&x, b + i, sizeof x);
+                if (shift)
+                    memcpy(&old, number, sizeof old);
+                x = ((x >> s & mask) << shift | old) ^ flip;
+                memcpy(number, &x, sizeof x);
             }
+    }
 }
 
 /* ---- One row of blocks -------------------------------------------------- */
@@ -83,9 +102,10 @@ static void move_head(const place *p, char *block, char *head, bool pack)
 }
 
 /* Fields of `bits` of a unit's quads, which have them at bit shift. */
-static void put_bits(char *to, const uint8_t *number, int bits, int shift)
+INLINE void put_bits(char *to, const uint8_t *number, int bits, int shift)
 {
     uint32_t mask = each((1 << bits) - 1), x = 0;
+    UNROLLED
     for (int q = 0; bits && q < WK_QUADS; q++) {
         x |= (word_at(number + 4 * q) >> shift & mask) << q * bits % 8;
         if ((q + 1) * bits % 8 == 0) {
@@ -105,43 +125,58 @@ static void get_bits(const char *from, uint8_t *number, int bits, int shift)
     }
 }
 
-/* Numbers of 8 bits are signed in files, and have 128 more in panels. */
-static void flip(uint8_t *number, int n, wk_quant_bits bits)
+/* Blocks of one output; the bits are constants where this is called. */
+INLINE void pack_blocks(const place *p, wk_quant_bits bits, char *to, const char *block)
 {
-    for (int i = 0; bits.low == 8 && i < n; i++)
-        number[i] ^= 0x80;
-}
-
-static void pack_block(const place *p, char *numbers, const char *block)
-{
-    uint8_t         number[WK_QUANT_MAX_BLOCK] = { 0 };
+    uint8_t         number[WK_QUANT_MAX_BLOCK];
     const wk_quant *t = p->t;
-    get_fields(number, (const uint8_t *)block, t->block, t->low, 0);
-    if (t->high.width)
-        get_fields(number, (const uint8_t *)block, t->block, t->high, t->low.width);
-    flip(number, t->block, p->bits);
-    for (int i = 0; i < t->block; i += WK_UNIT) {
-        put_bits(numbers + 4 * p->output, number + i, p->bits.low, 0);
-        numbers += p->bits.low * WK_QUAD_BYTES;
-        put_bits(numbers + 4 * p->output, number + i, p->bits.high, p->bits.low);
-        numbers += p->bits.high * WK_QUAD_BYTES;
+    const int       size = t->block, bytes = t->bytes;
+    wk_fields       low = t->low, high = t->high;
+    low.width = bits.low, high.width = bits.high;
+    for (int64_t n = p->blocks; n > 0; n--, block += bytes) {
+        get_fields(number, (const uint8_t *)block, size, low, 0, flip_of(bits));
+        if (bits.high)
+            get_fields(number, (const uint8_t *)block, size, high, bits.low, 0);
+        for (int i = 0; i < size; i += WK_UNIT) {
+            put_bits(to, number + i, bits.low, 0);
+            to += bits.low * WK_QUAD_BYTES;
+            put_bits(to, number + i, bits.high, bits.low);
+            to += bits.high * WK_QUAD_BYTES;
+        }
     }
 }
 
-static void unpack_block(const place *p, const char *numbers, char *block)
-{
-    uint8_t         number[WK_QUANT_MAX_BLOCK] = { 0 };
-    const wk_quant *t = p->t;
-    for (int i = 0; i < t->block; i += WK_UNIT) {
-        get_bits(numbers + 4 * p->output, number + i, p->bits.low, 0);
-        numbers += p->bits.low * WK_QUAD_BYTES;
-        get_bits(numbers + 4 * p->output, number + i, p->bits.high, p->bits.low);
-        numbers += p->bits.high * WK_QUAD_BYTES;
+#define PACK(name, ...)                                                                            \
+    static void pack_##name(const place *p, char *to, const char *block)                           \
+    {                                                                                              \
+        pack_blocks(p, (wk_quant_bits){ __VA_ARGS__ }, to, block);                                 \
     }
-    flip(number, t->block, p->bits);
-    wk_fields_put((uint8_t *)block, number, t->block, t->low, 0);
-    if (t->high.width)
-        wk_fields_put((uint8_t *)block, number, t->block, t->high, t->low.width);
+WK_NUMBERS(PACK)
+
+static void (*const packers[])(const place *p, char *to, const char *block) = {
+#define PACKER(name, ...) [WK_NUMBERS_##name] = pack_##name,
+    WK_NUMBERS(PACKER)
+};
+
+static void unpack_blocks(const place *p, const char *from, char *block)
+{
+    const wk_quant *t = p->t;
+    for (int64_t n = p->blocks; n > 0; n--, block += t->bytes) {
+        uint8_t number[WK_QUANT_MAX_BLOCK] = { 0 };
+        for (int i = 0; i < t->block; i += WK_UNIT) {
+            get_bits(from, number + i, p->bits.low, 0);
+            from += p->bits.low * WK_QUAD_BYTES;
+            get_bits(from, number + i, p->bits.high, p->bits.low);
+            from += p->bits.high * WK_QUAD_BYTES;
+        }
+        for (int i = 0; i < t->block; i += 4) {
+            uint32_t x = word_at(number + i) ^ flip_of(p->bits);
+            memcpy(number + i, &x, 4);
+        }
+        wk_fields_put((uint8_t *)block, number, t->block, t->low, 0);
+        if (t->high.width)
+            wk_fields_put((uint8_t *)block, number, t->block, t->high, t->low.width);
+    }
 }
 
 /* ---- Panels ------------------------------------------------------------- */
@@ -165,19 +200,19 @@ static void move_panel(const job *j, char *panel, char *rows, int64_t first, int
     else if (count < WK_PANEL)
         memset(panel, 0, (size_t)(j->row_bytes * WK_PANEL));
     for (int64_t k = j->k; k > 0; k -= WK_CHUNK) {
-        int64_t blocks = wk_min_i64(k, WK_CHUNK) / t->block;
-        for (p.output = (int)first; p.output < first + count; p.output++)
-            for (int64_t i = 0; i < blocks; i++) {
-                char *block = rows + (p.output - first) * j->row_bytes + i * t->bytes;
-                char *numbers = panel + blocks * head + i * (all - head);
-                move_head(&p, block, panel + i * head, j->pack);
-                if (j->pack)
-                    pack_block(&p, numbers, block);
-                else
-                    unpack_block(&p, numbers, block);
-            }
-        rows += blocks * t->bytes;
-        panel += blocks * all;
+        p.blocks = wk_min_i64(k, WK_CHUNK) / t->block;
+        for (p.output = (int)first; p.output < first + count; p.output++) {
+            char *block = rows + (p.output - first) * j->row_bytes;
+            char *numbers = panel + p.blocks * head + 4 * p.output;
+            for (int64_t i = 0; i < p.blocks; i++)
+                move_head(&p, block + i * t->bytes, panel + i * head, j->pack);
+            if (j->pack)
+                packers[p.l->numbers](&p, numbers, block);
+            else
+                unpack_blocks(&p, numbers, block);
+        }
+        rows += p.blocks * t->bytes;
+        panel += p.blocks * all;
     }
 }
 

@@ -310,6 +310,24 @@ static wk_tensor *join(const pass *p, wk_tensor *x, const wk_projection *w, wk_t
     return p->dropout > 0 ? wk_add(y, wk_dropout(project(x, w), p->dropout)) : project_add(x, w, y);
 }
 
+/* Queries, keys and values of x, [rows, n * d] each. */
+static void project_qkv(wk_tensor *x, const wk_projection *w, wk_tensor *y[3])
+{
+    wk_layer own[3];
+    bool     plain = true;
+    for (int i = 0; i < 3; i++) {
+        own[i] = w[WK_Q + i].own;
+        plain &= !w[WK_Q + i].a && !w[WK_Q + i].order;
+    }
+    wk_tensor *all = plain ? wk_linear_cat(x, own, 3) : NULL;
+    int64_t    first = 0;
+    for (int i = 0; i < 3; i++) {
+        int64_t n = wk_ok() ? wk_dim(own[i].weight, 0) : 0;
+        y[i] = plain ? wk_narrow(all, 1, first, n) : project(x, &w[WK_Q + i]);
+        first += n;
+    }
+}
+
 static wk_tensor *project_glu(wk_tensor *x, const wk_projection *gate, const wk_projection *up,
                               wk_act act)
 {
@@ -323,10 +341,11 @@ static wk_tensor *block(const pass *p, int i, wk_tensor *x)
     const wk_decoder_config *c = &p->d->c;
     const wk_decoder_layer  *l = &p->d->layer[i];
     const wk_projection     *w = l->projection;
-    wk_tensor               *h = wk_rms_norm(x, l->attn_in, c->eps);
-    wk_tensor               *q = heads(p, project(h, &w[WK_Q]), c->heads);    // [b, h, t, d]
-    wk_tensor               *k = heads(p, project(h, &w[WK_K]), c->kv_heads); // [b, g, t, d]
-    wk_tensor               *v = heads(p, project(h, &w[WK_V]), c->kv_heads);
+    wk_tensor               *qkv[3], *h = wk_rms_norm(x, l->attn_in, c->eps);
+    project_qkv(h, w, qkv);
+    wk_tensor *q = heads(p, qkv[0], c->heads);    // [b, h, t, d]
+    wk_tensor *k = heads(p, qkv[1], c->kv_heads); // [b, g, t, d]
+    wk_tensor *v = heads(p, qkv[2], c->kv_heads);
     if (l->q_norm)
         q = wk_rms_norm(q, l->q_norm, c->eps);
     if (l->k_norm)

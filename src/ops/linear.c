@@ -3,7 +3,8 @@
  *
  * The weight may be of any dtype, or packed by a backend: there are no quantized
  * layers, only weights.  linear_glu is two of them with their product, act(gate) * up,
- * so that a gated MLP does not write what it would read again at once. */
+ * so that a gated MLP does not write what it would read again at once.  linear_cat is
+ * several with the same x, which is prepared once. */
 #include "../core/core.h"
 
 /* x's last dimension must meet the weight's, and the rest have the weight's length. */
@@ -195,4 +196,72 @@ wk_tensor *wk_linear_glu(wk_tensor *x, wk_layer gate, wk_layer up, wk_act act)
     if (wk_recording && wanted)
         return composed(x, gate, up, act);
     return WK_RUN(linear_glu, .in = in, .count = 5, .opt.mode.act = act);
+}
+
+/* ---- linear_cat --------------------------------------------------------- */
+
+enum { LAYERS = 8, OPERANDS = 1 + 2 * LAYERS };
+
+static bool cat_infer(wk_call *c)
+{
+    int64_t n = 0;
+    for (int i = 1; i < c->count; i += 2) {
+        if (!fits(c, c->in[i], c->in[i + 1]))
+            return false;
+        n += wk_dim(c->in[i], 0);
+    }
+    c->shape = c->in[X]->shape;
+    c->shape.dim[c->shape.rank - 1] = n;
+    c->dtype = c->in[X]->dtype;
+    return true;
+}
+
+static wk_tensor *side_by_side(wk_tensor *const *in, int count)
+{
+    wk_scope   scope = wk_mark();
+    wk_tensor *y[LAYERS] = { 0 };
+    for (int i = 1; i < count; i += 2)
+        y[i / 2] = wk_linear(in[X], (wk_layer){ in[i], in[i + 1] });
+    return wk_yield(scope, wk_ok() ? wk_cat_of(-1, y, count / 2) : NULL);
+}
+
+static bool cat_compute(const wk_call *c)
+{
+    bool     before = wk_no_grad(true);
+    wk_scope scope = wk_mark();
+    wk_assign(c->out, side_by_side(c->in, c->count));
+    wk_sweep(scope);
+    wk_no_grad(before);
+    return wk_ok();
+}
+
+const wk_op wk_op_linear_cat = {
+    .name = "linear_cat",
+    .id = WK_OP_linear_cat,
+    .required = 2,
+    .strided = WK_ALL_OPERANDS,
+    .packed = WK_ALL_OPERANDS,
+    .blocks = WK_ALL_OPERANDS & ~1u,
+    .infer = cat_infer,
+    .compute = cat_compute,
+};
+
+/* With a gradient to come the parts are what has one. */
+wk_tensor *wk_linear_cat(wk_tensor *x, const wk_layer *layers, int count)
+{
+    wk_tensor *in[OPERANDS] = { x };
+    bool       wanted = wk_recording && x && wk_wants_grad(x);
+    if (wk_ok() && (count < 1 || count > LAYERS || !layers))
+        wk_fail(WK_ERR_ARGUMENT, "linear_cat: %d layers, but it takes 1 to %d", count, LAYERS);
+    for (int i = 0; wk_ok() && i < count; i++) {
+        in[1 + 2 * i] = layers[i].weight, in[2 + 2 * i] = layers[i].bias;
+        if (!wk_usable("linear_cat", 1, x) || !wk_usable("linear_cat", 2 + 2 * i, layers[i].weight))
+            return NULL;
+        wanted |=
+            wk_recording && (wk_wants_grad(layers[i].weight) || wk_wants_grad(layers[i].bias));
+    }
+    if (!wk_ok())
+        return NULL;
+    return wanted ? side_by_side(in, 1 + 2 * count)
+                  : WK_RUN(linear_cat, .in = in, .count = 1 + 2 * count);
 }

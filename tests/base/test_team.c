@@ -198,7 +198,7 @@ static void add_one(void *ctx, int thread, int threads)
 /* Regions that come just when a worker gives up waiting: it must not sleep through one. */
 TEST(a_worker_about_to_park_is_called)
 {
-    int before = wk_threads(), rounds = getenv("WICK_EMULATED") ? 20000 : 50000;
+    int before = wk_threads(), rounds = 50000 / test_stride(3);
     wk_set_threads(2);
     atomic_int ran = 0, pause = 0;
     wk_team_run(2, add_one, &ran);

@@ -86,7 +86,7 @@ TEST(rows_become_the_blocks_of_llama_cpp)
     wk_archive *a = wk_archive_open(PATH);
     for (int i = 0; i < WK_QUANT_COUNT; i++) {
         const wk_quant *t = &wk_quants[i];
-        if (t->gguf < 0)
+        if (t->gguf < 0 || i % test_stride(3))
             continue;
         CHECK_MSG(t->needs_importance ? !!get(a, "store", t, ".weighed") : !!get(a, "store", t, ""),
                   "%s: not in %s", t->name, PATH);

@@ -150,7 +150,7 @@ TEST(layers_take_quantized_weights)
     for (int d = WK_Q4_0; d < WK_DTYPE_COUNT; d++) {
         if (!is_made((wk_dtype)d))
             continue;
-        for (int64_t m = 1; m <= 40; m = m * 3 + 1) {
+        for (int64_t m = 1; m <= 40; m = m * 3 + test_stride(10)) {
             wk_scope   scope = wk_mark();
             wk_tensor *w = quantized((wk_dtype)d), *up = quantized((wk_dtype)d);
             wk_tensor *f = wk_cast(w, WK_F64), *x = wk_randn(m, IN), *add = wk_randn(m, ROWS);
@@ -205,7 +205,7 @@ TEST(rows_are_written_into_quantized_tensors)
 TEST(attention_reads_quantized_keys_and_values)
 {
     wk_seed(8);
-    for (int d = WK_Q4_0; d < WK_DTYPE_COUNT; d += 1) {
+    for (int d = WK_Q4_0; d < WK_DTYPE_COUNT; d += test_stride(5)) {
         int64_t width = wk_dtype_block((wk_dtype)d) > 64 ? 256 : 64;
         for (int64_t t = 1; t <= 40 && is_made((wk_dtype)d); t += 39) {
             wk_scope   scope = wk_mark();

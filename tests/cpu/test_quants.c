@@ -135,7 +135,7 @@ static void many_sizes(const char *isa)
 {
     (void)isa;
     for (size_t i = 0; i < WK_COUNT(panels) && wk_ok(); i++)
-        for (int64_t m = 1; m <= 24; m += m < 18 ? 1 : 3) {
+        for (int64_t m = 1; m <= 24; m += m < 18 ? test_stride(5) : 3) {
             wk_scope   s = wk_mark();
             int64_t    block = wk_max_i64(wk_dtype_block(panels[i]), UNIT);
             int64_t    n = 1 + below(100), k = block * (1 + below(block < 256 ? 20 : 3));
@@ -152,7 +152,7 @@ static void varieties(const char *isa)
 {
     static const wk_dtype floats[] = { WK_F32, WK_BF16, WK_F16 };
     (void)isa;
-    for (int t = 0; t < 60 && wk_ok(); t++) {
+    for (int t = 0; t < 60 / test_stride(4) && wk_ok(); t++) {
         wk_scope   s = wk_mark();
         wk_dtype   dtype = panels[below(WK_COUNT(panels))], dx = floats[below(3)];
         int64_t    m = 1 + below(t % 4 ? 10 : 300), n = 1 + below(90), k = 256 * (1 + below(3));
@@ -193,6 +193,32 @@ static void units(const char *isa)
 }
 
 TEST(quantized_gated_units) { each_isa(units); }
+
+/* Several weights with one x, of any types: bit for bit what they are one by one. */
+static void several(const char *isa)
+{
+    for (int t = 0; t < 40 && wk_ok(); t++) {
+        wk_scope   s = wk_mark();
+        wk_layer   layers[3];
+        wk_tensor *alone[3];
+        int64_t    m = 1 + below(t % 4 ? 10 : 100), k = 256 * (1 + below(2));
+        wk_tensor *x = wk_randn(m, k);
+        for (int i = 0; i < 3; i++) {
+            wk_dtype   dtype = below(8) ? panels[below(WK_COUNT(panels))] : WK_BF16;
+            int64_t    n = 1 + below(90);
+            wk_tensor *w =
+                wk_dtype_block(dtype) > 1 ? weight_of(dtype, n, k) : wk_cast(wk_randn(n, k), dtype);
+            layers[i] = (wk_layer){ below(8) ? wk_pack(w) : w, below(2) ? wk_randn(n) : NULL };
+            alone[i] = wk_linear(x, layers[i]);
+        }
+        wk_tensor *y = wk_linear_cat(x, layers, 3), *z = wk_cat_of(-1, alone, 3);
+        if (CHECK(y && z))
+            CHECK_MSG(!memcmp(wk_data(y), wk_data(z), wk_bytes(z)), "%s: linear_cat %d", isa, t);
+        wk_sweep(s);
+    }
+}
+
+TEST(quantized_layers_side_by_side) { each_isa(several); }
 
 /* A row with a NaN or an infinity is NaN, or infinite where weights are read as f32; the others
  * are what they are without it. */

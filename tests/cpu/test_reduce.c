@@ -114,7 +114,7 @@ static void reductions_on(const char *isa)
                                        64, 65, 66, 67, 68, 69, 127, 128, 4095, 4097, 70001 };
     for (size_t which = 0; which < WK_COUNT(reductions); which++)
         for (content what = 0; what < CONTENTS; what++)
-            for (size_t k = 0; k < WK_COUNT(lengths); k++) {
+            for (size_t k = 0; k < WK_COUNT(lengths); k += (size_t)test_stride(4)) {
                 wk_scope scope = wk_mark();
                 int64_t  n = lengths[k];
                 if (n > 9999 && what != NORMAL && what != WITH_NAN)

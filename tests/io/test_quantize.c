@@ -192,8 +192,8 @@ TEST(quantized_as_by_llama_quantize)
     test_temporary("quantized", folder);
     while (f && wk_ok() && fgets(line, sizeof line, f)) {
         line[strcspn(line, "\n")] = '\0';
-        check_line(line, folder, &at);
-        lines++;
+        if (lines++ % test_stride(4) == 0)
+            check_line(line, folder, &at);
     }
     CHECK(lines > 100 && at + 1 == (int)WK_COUNT(models));
     if (f)

@@ -80,13 +80,10 @@ static void compare_pushes(const char *folder, wk_dtype dtype)
 
 TEST(tokens_at_once_are_bit_for_bit_those_one_by_one)
 {
-    int threads = wk_threads(); /* more than there are cores would wait for each other */
-    wk_set_threads(1);
     compare_pushes("apps/demo", WK_DEFAULT);
     compare_pushes("apps/demo", WK_F32);
     compare_pushes("tests/golden/models/llama", WK_BF16);
     compare_pushes("tests/golden/models/llama", WK_F16);
-    wk_set_threads(threads);
 }
 
 /* ---- Answers ------------------------------------------------------------ */
@@ -142,6 +139,7 @@ static void compare_answers(wk_model *m, wk_model *draft, const char *prompt, in
         { .temperature = 0, .frequency_penalty = 0.1, .presence_penalty = 0.2 },
     };
     int64_t right = 0;
+    tokens /= test_stride(6);
     for (size_t i = 0; i < WK_COUNT(kinds); i++)
         right += compare(&(wk_generate_args){ .model = m,
                                               .prompt = prompt,
@@ -151,15 +149,13 @@ static void compare_answers(wk_model *m, wk_model *draft, const char *prompt, in
                                               .draft_tokens = i == 2 ? 12 : 0,
                                               .sampling = kinds[i],
                                               .ignore_end = i != 1 });
-    CHECK_MSG(right > 10, "only %lld guesses were right", (long long)right);
+    CHECK_MSG(right > 0, "only %lld guesses were right", (long long)right);
 }
 
 static const char prompt[] = "Lily had a red ball. Lily liked the red ball. Tom saw Lily and ";
 
 TEST(answers_are_the_same_with_a_draft)
 {
-    int threads = wk_threads(); /* more than there are cores would wait for each other */
-    wk_set_threads(1);
     wk_model *m = wk_model_open("apps/demo"), *f32 = wk_model_open("apps/demo", .dtype = WK_F32);
     compare_answers(m, NULL, prompt, 180);
     compare_answers(m, f32, prompt, 180); /* a draft that is nearly always right */
@@ -170,7 +166,7 @@ TEST(answers_are_the_same_with_a_draft)
         .model = m, .prompt = prompt, .max_tokens = 90, .draft = f32, .stop = stop });
     compare(&(wk_generate_args){
         .model = m, .prompt = prompt, .context = 60, .lookup = true, .ignore_end = true });
-    for (int n = 1; n < 10; n++)
+    for (int n = 1; n < 10; n += test_stride(4))
         compare(&(wk_generate_args){ .model = m,
                                      .prompt = prompt,
                                      .max_tokens = n,
@@ -179,13 +175,10 @@ TEST(answers_are_the_same_with_a_draft)
                                      .ignore_end = true });
     wk_model_free(m);
     wk_model_free(f32);
-    wk_set_threads(threads);
 }
 
 TEST(answers_of_a_trained_model_are_the_same)
 {
-    int threads = wk_threads(); /* more than there are cores would wait for each other */
-    wk_set_threads(1);
     char        path[1024];
     const char *folder = test_shared("models/stories260K", path);
     char        corpus[1024], text[300];
@@ -199,7 +192,6 @@ TEST(answers_of_a_trained_model_are_the_same)
     if (f)
         fclose(f);
     wk_model_free(m);
-    wk_set_threads(threads);
 }
 
 /* Frequencies that change with the length, and where they change. */
@@ -329,14 +321,10 @@ TEST(a_prompt_can_be_stopped_between_chunks)
 
 TEST(perplexity_is_that_of_transformers)
 {
-    int threads = wk_threads(); /* more than there are cores would wait for each other */
-    wk_set_threads(1);
     char        path[1024], corpus[1024];
     const char *folder = test_shared("models/stories260K", path);
-    if (!folder || !test_shared("corpora/tinystories.txt", corpus)) {
-        wk_set_threads(threads);
+    if (!folder || !test_shared("corpora/tinystories.txt", corpus))
         return;
-    }
     wk_model *m = wk_model_open(folder);
     wk_file  *text = wk_file_open(corpus);
     FILE     *f = fopen("tests/golden/models/perplexity.txt", "r");
@@ -345,7 +333,7 @@ TEST(perplexity_is_that_of_transformers)
     int       n = 0;
     while (f && fscanf(f, "%ld %ld %ld %lf %lf", &window, &stride, &tokens, &loss, &error) == 5) {
         wk_perplexity_state r;
-        wk_perplexity(m, text->data, 20000, .context = window, .stride = stride, .result = &r);
+        wk_perplexity(m, text->data, 5000, .context = window, .stride = stride, .result = &r);
         CHECK_INT(r.tokens, tokens);
         CHECK_INT(r.windows, r.of);
         CHECK_NEAR(r.loss, loss, 1e-5);
@@ -358,7 +346,6 @@ TEST(perplexity_is_that_of_transformers)
         fclose(f);
     wk_file_release(text);
     wk_model_free(m);
-    wk_set_threads(threads);
 }
 
 TEST(perplexity_of_too_little)

@@ -14,9 +14,10 @@
 /* An operand that the case's own expression hands to others, or that may be NULL. */
 static bool may_be_null(const op_case *c, int k)
 {
-    static const char *const optional[] = { "linear",   "linear_add", "linear_glu",   "attention",
-                                            "rms_norm", "layer_norm", "group_norm",   "stft",
-                                            "istft",    "batch_norm", "instance_norm" };
+    static const char *const optional[] = {
+        "linear",     "linear_add", "linear_glu", "linear_cat", "attention",  "rms_norm",
+        "layer_norm", "group_norm", "stft",       "istft",      "batch_norm", "instance_norm"
+    };
     if (!strncmp(c->op->name, "conv", 4))
         return k == 2;
     static const char *const weighted[] = { "mse_loss", "bce_loss", "bce_logits_loss", "nll_loss",
@@ -119,6 +120,10 @@ TEST(shapes_that_do_not_fit)
     FAILS(wk_linear(a, layer(b, NULL)), "linear", "x [2, 3]", "[4, 5]");
     FAILS(wk_linear(a, layer(wk_ones(4, 3), wk_ones(5))), "linear", "bias [5]", "[4, 3]");
     FAILS(wk_linear_add(a, layer(wk_ones(4, 3), NULL), a), "linear", "y [2, 3]", "[2, 4]");
+    FAILS(
+        wk_linear_cat(a, (wk_layer[]){ layer(wk_ones(4, 3), NULL), layer(wk_ones(5, 4), NULL) }, 2),
+        "linear_cat", "does not fit", "[5, 4]");
+    FAILS(wk_linear_cat(a, NULL, 9), "linear_cat", "9 layers", "1 to 8");
     FAILS(wk_linear_glu(a, layer(wk_ones(4, 3), NULL), layer(wk_ones(5, 3), NULL), WK_ACT_SILU),
           "linear_glu", "[4, 3]", "[5, 3]");
     FAILS(wk_reshape(a, 4, -1), "reshape", "[2, 3]", "[4, -1]");

@@ -38,7 +38,7 @@ $wick run "$work/whole" "One day," -n 5 -q --temperature 0 < /dev/null > "$work/
 # Killed at any moment: the newest checkpoint opens, and the run that goes on from there ends
 # as the one that was never stopped.
 kills=50
-[ -z "${WICK_EMULATED:-}" ] || kills=2
+[ -z "${WICK_SLOW:-}" ] || kills=2
 seed=7 killed=0
 while [ $killed -lt $kills ]; do
     # The program itself, so that it is what is killed.

@@ -166,38 +166,64 @@ static void multiply_blocks(const wk_gemm *g)
     wk_free(room);
 }
 
-/* weight, bias: at [0], and for a gated unit at [1]; they are in[at] and in[at + 1]. */
-static bool linear(const wk_call *c, int sides, const wk_tensor *add)
+/* Weight and bias are in[at] and in[at + 1], for a gated unit another two behind them; the
+ * result's columns begin at first.  room: as large as the biases, or NULL where they are f32. */
+static wk_gemm product(const wk_call *c, int at, int sides, int64_t first, float *room)
 {
-    const wk_tensor *x = c->in[0];
-    int64_t          n = wk_dim(c->out, -1);
-    if (!is_plain_float(c->dtype) || !wk_dim(x, -1))
-        return false;
-    wk_gemm g = { .m = wk_count(c->out) / n, .n = n, .k = wk_dim(x, -1), .a = rows_of(x) };
-    g.engine = engine_for(c->in[1]->dtype == WK_BF16, g.m, n);
-    g.out = rows_of(c->out);
-    g.panels = c->in[1]->packing;
-    if (add)
-        g.add = rows_of(add);
-    bool   wide = false; /* a bias of another dtype */
-    float *room = NULL;
-    for (int i = 0; i < sides; i++)
-        wide |= c->in[2 + 2 * i] && c->in[2 + 2 * i]->dtype != WK_F32;
-    if (wide && !(room = wk_alloc_array((size_t)(sides * n), sizeof *room)))
-        return false;
+    const wk_tensor *x = c->in[0], *w = c->in[at];
+    wk_gemm          g = { .n = wk_dim(w, 0), .k = wk_dim(x, -1), .a = rows_of(x) };
+    g.m = wk_count(x) / g.k;
+    g.engine = engine_for(w->dtype == WK_BF16, g.m, g.n);
+    g.out = wk_mat_at(rows_of(c->out), 0, first);
+    g.panels = w->packing;
     for (int i = 0; i < sides; i++) {
-        g.b[i] = rows_of(c->in[1 + 2 * i]);
+        g.b[i] = rows_of(c->in[at + 2 * i]);
         if (g.panels)
             g.b[i].row = (g.k + 31) / 32 * 32;
-        g.bias[i] = read_bias(c->in[2 + 2 * i], room ? room + i * n : NULL);
+        g.bias[i] = read_bias(c->in[at + 1 + 2 * i], room ? room + i * g.n : NULL);
     }
-    g.act = sides > 1 ? c->opt.mode.act : WK_ACT_NONE;
-    if (wk_is_quantized(c->in[1]) && g.panels)
-        WK_ISA(gemm_quant)(&g, wk_threads());
-    else if (wk_is_quantized(c->in[1]))
-        multiply_blocks(&g);
+    return g;
+}
+
+/* Room for biases of other dtypes than f32, of n numbers in all; false: no memory. */
+static bool bias_room(const wk_call *c, int biases, int64_t n, float **room)
+{
+    bool wide = false;
+    for (int i = 0; i < biases; i++)
+        wide |= c->in[2 + 2 * i] && c->in[2 + 2 * i]->dtype != WK_F32;
+    *room = wide ? wk_alloc_array((size_t)n, sizeof **room) : NULL;
+    return !wide || *room;
+}
+
+static void multiply_layers(const wk_gemm *g, int count)
+{
+    bool blocks = true;
+    for (int i = 0; i < count; i++)
+        blocks &= g[i].panels && wk_dtypes[g[i].b[0].dtype].block;
+    if (blocks)
+        WK_ISA(gemm_quant)(g, count, wk_threads());
     else
-        multiply(&g, wk_threads());
+        for (int i = 0; i < count; i++, g++) {
+            if (!wk_dtypes[g->b[0].dtype].block)
+                multiply(g, wk_threads());
+            else if (g->panels)
+                WK_ISA(gemm_quant)(g, 1, wk_threads());
+            else
+                multiply_blocks(g);
+        }
+}
+
+static bool linear(const wk_call *c, int sides, const wk_tensor *add)
+{
+    float *room;
+    if (!is_plain_float(c->dtype) || !wk_dim(c->in[0], -1) ||
+        !bias_room(c, sides, sides * wk_dim(c->out, -1), &room))
+        return false;
+    wk_gemm g = product(c, 1, sides, 0, room);
+    if (add)
+        g.add = rows_of(add);
+    g.act = sides > 1 ? c->opt.mode.act : WK_ACT_NONE;
+    multiply_layers(&g, 1);
     wk_free(room);
     return wk_ok();
 }
@@ -208,4 +234,20 @@ bool WK_ISA(linear_glu)(const wk_call *c)
 {
     const wk_tensor *gate = c->in[1], *up = c->in[3];
     return gate->dtype == up->dtype && gate->packing == up->packing && linear(c, 2, NULL);
+}
+
+bool WK_ISA(linear_cat)(const wk_call *c)
+{
+    wk_gemm g[8];
+    float  *room;
+    int     count = c->count / 2;
+    if (count > (int)WK_COUNT(g) || !is_plain_float(c->dtype) || !wk_dim(c->in[0], -1) ||
+        !bias_room(c, count, wk_dim(c->out, -1), &room))
+        return false;
+    int64_t first = 0;
+    for (int i = 0; i < count; i++, first += g[i - 1].n)
+        g[i] = product(c, 1 + 2 * i, 1, first, room ? room + first : NULL);
+    multiply_layers(g, count);
+    wk_free(room);
+    return wk_ok();
 }

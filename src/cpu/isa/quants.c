@@ -15,7 +15,9 @@ enum {
     STREAM = 1 << 20  /* bytes of weight in a piece of few rows */
 };
 
-typedef struct {
+typedef struct plan plan;
+
+struct plan {
     const wk_gemm          *g;
     const wk_quant_kernels *kernels;
     wk_quant_job            j;
@@ -27,10 +29,16 @@ typedef struct {
     int64_t                 panel_bytes, chunk_bytes;
     int64_t                 x_words; /* of a group of rows */
     uint32_t               *x;
-    char                   *room; /* each thread's */
+    const plan             *lender; /* a plan before with the same x; or NULL */
+    char                   *room;   /* each thread's */
     size_t                  room_size;
     atomic_int_fast64_t     next[2];
-} plan;
+};
+
+typedef struct {
+    plan *p;
+    int   count;
+} plans;
 
 static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t take(atomic_int_fast64_t *next)
@@ -172,24 +180,33 @@ static void piece(const plan *p, int64_t i, int64_t i_end, int64_t begin, int64_
 /* ---- The driver --------------------------------------------------------- */
 
 /* Pieces of nearly the same size. */
-static void work(void *ctx, int thread, int threads)
+static void take_pieces(plan *p, const room *r)
 {
-    plan   *p = ctx;
-    room    r = room_of(p, thread);
     int64_t item, across = divide_up(p->panels, p->across);
-    (void)threads;
-    if (p->g->m > 1) {
-        while ((item = take(&p->next[0])) < p->groups)
-            quantize_group(p, item, (float *)(void *)r.quads);
-        wk_team_barrier();
-    }
     while ((item = take(&p->next[1])) < across * divide_up(p->groups, p->down)) {
         int64_t i = item / across * p->down, j = item % across;
         int64_t begin = j * p->panels / across, end = (j + 1) * p->panels / across;
         if (p->j.few)
             few_rows(p, begin, end);
         else
-            piece(p, i, wk_min_i64(i + p->down, p->groups), begin, end, &r);
+            piece(p, i, wk_min_i64(i + p->down, p->groups), begin, end, r);
+    }
+}
+
+static void work(void *ctx, int thread, int threads)
+{
+    const plans *all = ctx;
+    int64_t      item;
+    (void)threads;
+    if (all->p->g->m > 1) {
+        for (plan *p = all->p; p < all->p + all->count; p++)
+            while (!p->lender && (item = take(&p->next[0])) < p->groups)
+                quantize_group(p, item, (float *)(void *)room_of(p, thread).quads);
+        wk_team_barrier();
+    }
+    for (plan *p = all->p; p < all->p + all->count; p++) {
+        room r = room_of(p, thread);
+        take_pieces(p, &r);
     }
 }
 
@@ -209,11 +226,12 @@ static void shape_work(plan *p, int threads)
     }
 }
 
-static void prepare(plan *p)
+static void prepare(plan *p, const wk_gemm *g)
 {
-    const wk_gemm *g = p->g;
-    wk_quant_job  *j = &p->j;
-    int            type = g->b[0].dtype - WK_Q4_0;
+    p->g = g;
+    p->kernels = wk_cpu_current()->quant;
+    wk_quant_job *j = &p->j;
+    int           type = g->b[0].dtype - WK_Q4_0;
     j->type = &wk_quants[type];
     j->layout = &wk_quant_layouts[type];
     j->bits = &wk_quant_bits_of[j->layout->numbers];
@@ -232,23 +250,40 @@ static void prepare(plan *p)
     p->chunk_bytes = WK_CHUNK / j->type->block * j->type->bytes * WK_PANEL;
 }
 
-void WK_ISA(gemm_quant)(const wk_gemm *g, int threads)
+static size_t round_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+/* Do both read the same records of x? */
+static bool are_alike(const plan *p, const plan *q)
 {
-    plan p = { .g = g, .kernels = wk_cpu_current()->quant };
-    prepare(&p);
-    shape_work(&p, threads);
-    p.x_words = p.units * wk_quant_record(&p.j) * p.j.rows;
-    size_t x_bytes = ((size_t)(p.groups * p.x_words) * 4 + 63) / 64 * 64;
-    size_t row_bytes = (size_t)g->k * sizeof(float);
-    p.room_size = g->m > 1 ? size_of_room(&p) : 0;
-    if (p.room_size < row_bytes)
-        p.room_size = row_bytes;
-    p.room_size = (p.room_size + 63) / 64 * 64;
-    p.x = wk_scratch(x_bytes + (size_t)threads * p.room_size);
-    if (!p.x)
+    return p->j.bits->parts == q->j.bits->parts && p->j.bits->least == q->j.bits->least &&
+           p->j.zero == q->j.zero;
+}
+
+void WK_ISA(gemm_quant)(const wk_gemm *g, int count, int threads)
+{
+    plan   p[8] = { 0 };
+    size_t x_bytes[8], all = 0, most = (size_t)g->k * sizeof(float);
+    for (int i = 0; i < count; i++) {
+        prepare(&p[i], g + i);
+        shape_work(&p[i], threads);
+        p[i].x_words = p[i].units * wk_quant_record(&p[i].j) * p[i].j.rows;
+        for (int k = 0; k < i && !p[i].lender; k++)
+            p[i].lender = are_alike(&p[i], &p[k]) ? &p[k] : NULL;
+        x_bytes[i] = p[i].lender ? 0 : round_up((size_t)(p[i].groups * p[i].x_words) * 4);
+        all += x_bytes[i];
+        size_t size = g->m > 1 ? size_of_room(&p[i]) : 0;
+        most = size > most ? size : most;
+    }
+    most = round_up(most);
+    char *memory = wk_scratch(all + (size_t)threads * most), *rooms = memory;
+    if (!memory)
         return;
-    p.room = (char *)p.x + x_bytes;
-    if (g->m == 1)
-        quantize_group(&p, 0, (float *)(void *)p.room);
-    wk_team_run(threads, work, &p);
+    rooms += all;
+    for (int i = 0; i < count; memory += x_bytes[i++]) {
+        p[i].room = rooms, p[i].room_size = most;
+        p[i].x = p[i].lender ? p[i].lender->x : (uint32_t *)(void *)memory;
+        if (g->m == 1 && !p[i].lender)
+            quantize_group(&p[i], 0, (float *)(void *)rooms);
+    }
+    wk_team_run(threads, work, &(plans){ p, count });
 }

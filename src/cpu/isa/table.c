@@ -31,6 +31,7 @@ const wk_kernel WK_ISA(kernels)[WK_OP_LISTED + 1] = {
     [WK_OP_matmul] = { .run = WK_ISA(matmul), .strided = WK_ALL_OPERANDS },
     [WK_OP_linear] = { .run = WK_ISA(linear), .packed = 1 << 1 },
     [WK_OP_linear_glu] = { .run = WK_ISA(linear_glu), .packed = 1 << 1 | 1 << 3 },
+    [WK_OP_linear_cat] = { .run = WK_ISA(linear_cat), .packed = WK_ALL_OPERANDS & ~1u },
     [WK_OP_attention] = { .run = WK_ISA(attention), .strided = WK_ALL_OPERANDS },
     [WK_OP_attention_grad] = { .run = WK_ISA(attention_grad), .strided = WK_ALL_OPERANDS },
 };
