@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* optim.c - a step of AdamW over so many million f32 parameters: ms and GB/s, medians of 9.
+/* optim.c - a step of AdamW, and of SGD with momentum, over so many million f32 parameters: ms
+ * and GB/s, medians of 9.
  *
  *   build/bench/optim [MILLIONS]     (124); bench/peers_optim.py does the same in PyTorch */
 #include <wick/wick.h>
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { SAMPLES = 9, BYTES = 28 }; /* parameter, gradient and two moments read, three written */
+enum { SAMPLES = 9 };
 
 static double now(void)
 {
@@ -23,14 +24,10 @@ static int by_size(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-int main(int argc, char **argv)
+/* bytes: read and written of a parameter and what belongs to it */
+static void measure(const char *name, wk_optim *o, wk_store *s, int64_t n, int bytes)
 {
-    int64_t    n = argc > 1 ? atoll(argv[1]) : 124;
-    wk_store  *s = wk_store_new();
-    wk_tensor *p =
-        wk_param(wk_root(s), "p", WK_SHAPE(n, 1000000), (wk_init){ .kind = WK_INIT_ONES });
-    wk_tensor *g = wk_full_like(p, 0.01);
-    wk_optim  *o = wk_adamw_new(s, .lr = 1e-3, .decay = 0.1);
+    wk_tensor *p = wk_store_at(s, 0), *g = wk_full_like(p, 0.01);
     double     sample[SAMPLES];
     for (int i = -1; i < SAMPLES && wk_ok(); i++) {
         wk_set_grad(p, g);
@@ -41,10 +38,19 @@ int main(int argc, char **argv)
     }
     qsort(sample, SAMPLES, sizeof *sample, by_size);
     if (wk_ok())
-        printf("adamw  %lld M parameters, %d threads  %8.2f ms  %6.1f GB/s\n", (long long)n,
+        printf("%-6s %lld M parameters, %d threads  %8.2f ms  %6.1f GB/s\n", name, (long long)n,
                wk_threads(), 1e3 * sample[SAMPLES / 2],
-               (double)n * 1e6 * BYTES / sample[SAMPLES / 2] / 1e9);
+               (double)n * 1e6 * bytes / sample[SAMPLES / 2] / 1e9);
     wk_optim_free(o);
+}
+
+int main(int argc, char **argv)
+{
+    int64_t   n = argc > 1 ? atoll(argv[1]) : 124;
+    wk_store *s = wk_store_new();
+    wk_param(wk_root(s), "p", WK_SHAPE(n, 1000000), (wk_init){ .kind = WK_INIT_ONES });
+    measure("adamw", wk_adamw_new(s, .lr = 1e-3, .decay = 0.1), s, n, 28);
+    measure("sgd", wk_sgd_new(s, .lr = 1e-3, .decay = 0.1, .momentum = 0.9), s, n, 20);
     wk_store_free(s);
     return wk_finish();
 }

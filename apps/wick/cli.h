@@ -19,7 +19,7 @@ typedef struct { /* what the options say; zero is the default */
     double      repeat_penalty, presence_penalty, frequency_penalty;
     int64_t     seed, draft_tokens;
     int64_t     steps, batch, accumulate, stride, warmup, validate_every, save_every, keep;
-    int64_t     min_frequency, layers, width, heads, kv_heads, ffn, vocab, rank;
+    int64_t     chunks, min_frequency, layers, width, heads, kv_heads, ffn, vocab, rank;
     double      epochs, lr, decay, dropout, clip, held_out, alpha;
     const char *output, *config, *tokenizer, *type, *schedule, *optimizer, *validation;
     const char *targets, *adapter, *system, *draft;
@@ -29,8 +29,8 @@ typedef struct { /* what the options say; zero is the default */
     const char *tensor_type[MOST_STOPS + 1];
     bool echo, ids, all, pieces, no_special, keep_special, json, quiet, verbose, lenient, help;
     bool resume, merge, untied, recompute, lookup, pure, requantize;
-    bool given[MOST_OPTIONS];       /* by its place in the table */
-    const char *place[MOST_PLACES]; /* what is not an option */
+    bool given[MOST_OPTIONS];           /* by its place in the table */
+    const char *place[MOST_PLACES + 1]; /* what is not an option; NULL */
     int         places;
 } settings;
 
@@ -53,6 +53,7 @@ enum {
     FOR_CHAT = 16384,
     FOR_QUANTIZE = 32768,
     FOR_CONVERT = 65536,
+    FOR_IMATRIX = 131072,
 };
 
 typedef struct {
@@ -98,6 +99,7 @@ int train_verb(settings *s);
 int finetune_verb(settings *s);
 int quantize_verb(settings *s);
 int convert_verb(settings *s);
+int imatrix_verb(settings *s);
 int doctor_verb(settings *s);
 
 /* Helpers of several verbs. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* convert.c - wick quantize and wick convert: models into fewer bits, and other files. */
+/* convert.c - wick quantize, imatrix and convert: models into fewer bits, and other files. */
 #include "cli.h"
 
 #include <stdio.h>
@@ -69,5 +69,20 @@ int convert_verb(settings *s)
     tally r = { .s = s };
     if (wk_convert(s->place[0], s->place[1], dtype_of(s), show, &r) && r.elements > 0)
         summarize(&r, s->place[1]);
+    return finish();
+}
+
+int imatrix_verb(settings *s)
+{
+    if (s->places < 2)
+        return usage("imatrix: a model, and files of text");
+    const char *to = s->output ? s->output : "imatrix.gguf";
+    int64_t     windows = 0;
+    wk_model   *m = open_model(s, s->place[0]);
+    if (m) /* behind the last place there is a NULL */
+        wk_imatrix_measure(m, s->place + 1, to, s->context, s->chunks, &windows);
+    if (windows && !s->quiet && (wk_ok() || wk_error() == WK_ERR_INTERRUPTED))
+        fprintf(stderr, "wick: %s: %lld windows\n", to, (long long)windows);
+    wk_model_free(m);
     return finish();
 }

@@ -30,7 +30,7 @@ void print_help(const verb *v)
     printf("wick %s - language models on your own machine\n\n", wk_version());
     for (int i = 0; i < verb_count; i++)
         printf("  wick %-10s %-18s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].summary);
-    printf("\nMODEL is a folder with config.json, weights (.safetensors) and tokenizer.json;\n"
+    printf("\nMODEL is a folder with config.json, weights and tokenizer.json, or a GGUF file;\n"
            "without one, run and chat use the small model that comes with wick.\n"
            "wick help VERB shows the options and two examples.\n");
 }
@@ -78,7 +78,7 @@ static void manual(void)
 {
     printf(".TH WICK 1 \"\" \"wick %s\"\n.SH NAME\nwick \\- language models on your own machine\n"
            ".SH SYNOPSIS\n.B wick\nVERB [ARGUMENTS] [OPTIONS]\n.SH DESCRIPTION\n"
-           "MODEL is a folder with config.json, weights (.safetensors) and tokenizer.json.\n"
+           "MODEL is a folder with config.json, weights and tokenizer.json, or a GGUF file.\n"
            "Data goes to stdout, talk to stderr.\n.SH VERBS\n",
            wk_version());
     for (int i = 0; i < verb_count; i++)

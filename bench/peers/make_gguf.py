@@ -12,6 +12,7 @@ import numpy as np
 SHAPES = {  # width, layers, heads, kv heads, ffn, vocab, tied embeddings
     "llama-1.1b": (2048, 22, 32, 4, 5632, 32000, False),
     "llama-135m": (576, 30, 9, 3, 1536, 49152, True),
+    "llama-3b": (3072, 28, 24, 8, 8192, 128256, True),
 }
 path, shape, dtype = sys.argv[1:4]
 width, layers, heads, kv_heads, ffn, vocab, tied = SHAPES[shape]

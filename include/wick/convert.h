@@ -48,6 +48,24 @@ typedef struct {
 WK_API bool wk_quantize_with(const wk_quantize_args *args);
 #define wk_quantize(...) wk_quantize_with(&(wk_quantize_args){ __VA_ARGS__, .end_ = 0 })
 
+/* What the columns of a model's weights count, for wk_quantize(): the squares of what they are
+ * multiplied with, summed over texts, as a GGUF file like llama-imatrix's.  A text is cut into
+ * windows side by side; what is left over, or is shorter than a window, is not used.
+ * wk_interrupt() ends it after a window: what was seen by then is written. */
+typedef struct {
+    wk_model          *model;
+    const char *const *texts; /* files, NULL */
+    const char        *to;    /* a file there is replaced when all is written */
+    int64_t  context;         /* tokens of a window; default 512, or the model's if that is less */
+    int64_t  chunks;          /* at most so many windows; default: all there are */
+    int64_t *windows;         /* is filled in: how many there were */
+    int      end_;            /* set by the macro, so that partial lists do not warn */
+} wk_imatrix_args;
+
+WK_API bool wk_imatrix_measure_with(const wk_imatrix_args *args);
+#define wk_imatrix_measure(...)                                                                    \
+    wk_imatrix_measure_with(&(wk_imatrix_args){ __VA_ARGS__, .end_ = 0 })
+
 /* From a GGUF file, one of safetensors or a folder with config.json to what the name of the
  * result says: .gguf, .safetensors (the tensors alone, and texts of metadata), or a folder as
  * transformers has it.  Between folders and GGUF files names change, and the order of rows that

@@ -14,8 +14,9 @@ extern "C" {
  * and copies nothing, and the tensor outlives the archive.
  *
  * path is a .safetensors file, a .safetensors.index.json file, a .gguf file (any part of a
- * split one opens all), or a folder that holds model.safetensors, model.safetensors.index.json
- * or a single .gguf and no config.json. */
+ * split one opens all), a LLaMA from before GGUF (it seems to be the GGUF file that it would be
+ * today), or a folder that holds model.safetensors, model.safetensors.index.json or else a single
+ * .gguf. */
 typedef struct wk_archive wk_archive;
 
 WK_API wk_archive *wk_archive_open(const char *path);

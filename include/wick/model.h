@@ -22,7 +22,8 @@ extern "C" {
 typedef struct wk_model wk_model;
 
 typedef struct {
-    const char *path;    /* a folder with config.json, weights and tokenizer.json, or a GGUF file */
+    const char *path;    /* a folder with config.json, weights and tokenizer.json, a GGUF file or a
+                            folder with one */
     wk_dtype    dtype;   /* of the weights; default: as they are stored */
     wk_dtype    cache;   /* of keys and values in sessions; default: that of the weights where it is
                             f16 or bf16, f16 where they are quantized, else f32 */

@@ -17,8 +17,8 @@ extern "C" {
 typedef struct wk_tokenizer wk_tokenizer;
 typedef struct wk_archive   wk_archive;
 
-/* path is a tokenizer.json, the folder that holds one, or a .gguf file (of a split one the
- * first). */
+/* path is a tokenizer.json, the folder that holds one or else a single .gguf, or a .gguf file
+ * (of a split one the first). */
 WK_API wk_tokenizer *wk_tokenizer_open(const char *path);
 /* From the keys tokenizer.ggml.*, which docs/files.md lists; the archive may be freed then. */
 WK_API wk_tokenizer *wk_tokenizer_from_archive(const wk_archive *a);

@@ -187,6 +187,10 @@ bool  wk_path_is_file(const char *path);
 bool  wk_path_is_folder(const char *path);
 char *wk_path_join(const char *folder, const char *name); /* wk_free() it */
 
+/* How many files in a folder have names with that end; first: of these, by name (NULL: none, or
+ * not wanted): wk_free() it. */
+int wk_folder_count(const char *folder, const char *end, char **first);
+
 /* A file is written aside and renamed into place, so that path is at any moment
  * either the old or the new file. */
 typedef struct wk_writer wk_writer;

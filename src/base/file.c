@@ -2,6 +2,7 @@
 /* file.c - files mapped whole for reading, and written aside for writing. */
 #include "base.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -100,6 +101,29 @@ char *wk_path_join(const char *folder, const char *name)
     if (!wk_ok())
         wk_buf_free(&b);
     return b.data;
+}
+
+int wk_folder_count(const char *path, const char *end, char **first)
+{
+    DIR           *folder = wk_ok() ? opendir(path) : NULL;
+    struct dirent *e;
+    char          *least = NULL;
+    int            count = 0;
+    while (folder && wk_ok() && (e = readdir(folder))) {
+        if (!wk_str_ends(wk_str_of(e->d_name), end))
+            continue;
+        if (!count++ || strcmp(e->d_name, least) < 0) {
+            wk_free(least);
+            least = wk_str_copy(wk_str_of(e->d_name));
+        }
+    }
+    if (folder)
+        closedir(folder);
+    if (first)
+        *first = least;
+    else
+        wk_free(least);
+    return count;
 }
 
 bool wk_make_folder(const char *path)

@@ -225,12 +225,19 @@ typedef union { /* each operation reads one of these */
     struct { /* see ops/adam.c */
         double rate, beta1, beta2, eps, size, keep, decay;
     } adam;
+    struct {
+        double rate, decay, momentum, keep, fresh; /* keep: momentum, or 0 in the first step */
+        bool   nesterov;
+    } sgd;
     wk_device *device;
     wk_dtype   dtype;
 } wk_options;
 
 /* A step of Adam in one pass: p, and in place m, v and (or NULL) the largest v so far. */
 bool wk_adam(wk_tensor *p, wk_tensor *g, wk_tensor *const state[3], const wk_options *opt);
+
+/* The same of SGD: p, and in place m, which may be NULL. */
+bool wk_sgd(wk_tensor *p, wk_tensor *g, wk_tensor *m, const wk_options *opt);
 
 struct wk_call {
     const wk_op *op;

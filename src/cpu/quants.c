@@ -118,8 +118,10 @@ static void move_head(const place *p, char *block, char *head, bool pack)
 INLINE void put_bits(char *to, const uint8_t *number, int bits, int shift)
 {
     uint32_t mask = each((1 << bits) - 1), x = 0;
+    if (!bits)
+        return;
     UNROLLED
-    for (int q = 0; bits && q < WK_QUADS; q++) {
+    for (int q = 0; q < WK_QUADS; q++) {
         x |= (word_at(number + 4 * q) >> shift & mask) << q * bits % 8;
         if ((q + 1) * bits % 8 == 0) {
             memcpy(to, &x, 4);

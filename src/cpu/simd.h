@@ -229,6 +229,16 @@ static inline vf vquarter(vf a, int h)
 #endif
 }
 
+/* p[0] p[2] p[4] ..: the first n of them, 0 < n <= VF; what is behind them is not read. */
+#define VEVEN(l, s) ((l) < VF / 2 ? 2 * (l) : 2 * (l) + 1)
+static inline vf vload_even(const float *p, int64_t n)
+{
+    int64_t first = 2 * n - 1 < VF ? 2 * n - 1 : VF, second = 2 * n - VF > 0 ? 2 * n - VF : 0;
+    vf      a = n == VF ? vload(p) : vload_part(p, first);
+    vf      b = n == VF ? vload(p + VF - 1) : second ? vload_part(p + VF - 1, second) : vset(0);
+    return __builtin_shufflevector(a, b, VLANES(VEVEN, 0));
+}
+
 /* ---- Halves ------------------------------------------------------------- */
 
 /* To and from 32 bits; convertvector makes the same in more steps. */

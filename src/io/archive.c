@@ -2,7 +2,6 @@
 /* archive.c - files of named tensors: found, opened by format, looked up by name. */
 #include "io.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 
 static const struct {
@@ -12,6 +11,7 @@ static const struct {
 } formats[] = {
     { "safetensors", wk_safetensors_is, wk_safetensors_read },
     { "GGUF", wk_gguf_is, wk_gguf_read },
+    { "ggml", wk_ggml_is, wk_ggml_read },
 };
 
 /* ---- Entries ------------------------------------------------------------ */
@@ -57,16 +57,6 @@ wk_entry *wk_archive_sorted(const wk_archive *a, size_t first)
 
 /* ---- Opening ------------------------------------------------------------ */
 
-/* What llama.cpp and whisper.cpp wrote until 2023: "ggml", "ggmf", "ggjt", "ggla", backwards. */
-static bool is_before_gguf(const wk_file *f)
-{
-    static const char magics[][5] = { "lmgg", "fmgg", "tjgg", "algg" };
-    bool              found = false;
-    for (size_t i = 0; f->size >= 4 && i < WK_COUNT(magics); i++)
-        found |= !memcmp(f->data, magics[i], 4);
-    return found;
-}
-
 static bool read_file(wk_archive *a, const char *path)
 {
     wk_file *f = wk_file_open(path);
@@ -77,8 +67,6 @@ static bool read_file(wk_archive *a, const char *path)
         i++;
     if (i < WK_COUNT(formats))
         formats[i].read(a, f);
-    else if (is_before_gguf(f))
-        wk_fail(WK_ERR_UNSUPPORTED, "%s: a ggml file from before GGUF: convert it to GGUF", path);
     else
         wk_fail(WK_ERR_FORMAT, "%s: not a safetensors file, and not GGUF", path);
     wk_file_release(f);
@@ -173,20 +161,8 @@ static bool open_index(wk_archive *a, const char *path)
 /* A folder of one GGUF file, or of the parts of one. */
 static bool open_only_gguf(wk_archive *a, const char *path)
 {
-    DIR           *folder = opendir(path);
-    struct dirent *e;
-    char          *first = NULL;
-    int            count = 0, which;
-    while (folder && wk_ok() && (e = readdir(folder))) {
-        if (!wk_str_ends(wk_str_of(e->d_name), ".gguf"))
-            continue;
-        if (!count++ || strcmp(e->d_name, first) < 0) {
-            wk_free(first);
-            first = wk_str_copy(wk_str_of(e->d_name));
-        }
-    }
-    if (folder)
-        closedir(folder);
+    char *first = NULL;
+    int   which, count = wk_folder_count(path, ".gguf", &first);
     char *file = first ? wk_path_join(path, first) : NULL;
     if (wk_ok() && !count)
         wk_fail(WK_ERR_IO, "%s: there is no model.safetensors in this folder, and no GGUF file",
@@ -204,18 +180,14 @@ static bool open_folder(wk_archive *a, const char *path)
 {
     char *whole = wk_path_join(path, "model.safetensors");
     char *index = wk_path_join(path, "model.safetensors.index.json");
-    char *config = wk_path_join(path, "config.json");
     if (wk_ok() && wk_path_is_file(whole))
         read_file(a, whole);
     else if (wk_ok() && wk_path_is_file(index))
         open_index(a, index);
-    else if (wk_ok() && !wk_path_is_file(config))
+    else if (wk_ok())
         open_only_gguf(a, path);
-    else
-        wk_fail(WK_ERR_IO, "%s: there is no model.safetensors in this folder", path);
     wk_free(whole);
     wk_free(index);
-    wk_free(config);
     return wk_ok();
 }
 

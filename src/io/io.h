@@ -24,15 +24,15 @@ typedef struct { /* how a value of metadata is stored */
     bool         is_signed;
 } wk_meta_kind;
 
-enum { WK_KIND_U32 = 4, WK_KIND_F32 = 6, WK_KIND_BOOL = 7, WK_KIND_TEXT = 8, WK_KIND_LIST = 9 };
+enum { WK_KIND_U32 = 4, WK_KIND_I32, WK_KIND_F32, WK_KIND_BOOL, WK_KIND_TEXT, WK_KIND_LIST };
 extern const wk_meta_kind wk_meta_kinds[13]; /* by GGUF's number */
 
 typedef struct { /* a value of metadata, or a list of them */
     char               *key;
     const wk_meta_kind *kind;
-    wk_file            *file;  /* counted; NULL: a text that is in no file as it is */
-    const char         *data;  /* in file: the elements */
-    char               *text;  /* of a single text: a copy, terminated */
+    wk_file            *file;  /* counted; NULL: it is in no file as it is */
+    const char         *data;  /* in file, or in text: the elements */
+    char               *text;  /* of a single text: a copy, terminated; else what owns data */
     uint32_t           *place; /* of a list of texts: where in data the length of each is */
     int64_t             count;
     size_t              size;  /* of text */
@@ -88,5 +88,8 @@ bool wk_gguf_read(wk_archive *a, wk_file *f); /* and the other parts, if it is s
 
 /* How many parts a file of this name says it is one of, 0 if it does not say; which: 0 .. */
 int wk_gguf_parts(const char *path, int *which);
+
+bool wk_ggml_is(const wk_file *f);
+bool wk_ggml_read(wk_archive *a, wk_file *f);
 
 #endif

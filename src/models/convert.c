@@ -36,14 +36,6 @@ static bool list(listed *l)
     return wk_ok();
 }
 
-static bool is_model_folder(const char *path)
-{
-    char *config = wk_path_is_folder(path) ? wk_path_join(path, "config.json") : NULL;
-    bool  is = config && wk_path_is_file(config);
-    wk_free(config);
-    return is;
-}
-
 static void free_list(listed *l)
 {
     wk_free(l->name);
@@ -56,7 +48,7 @@ bool wk_quantize_with(const wk_quantize_args *a)
 {
     if (wk_ok() && (!a->from || !a->to))
         wk_fail(WK_ERR_ARGUMENT, "quantize: from what, and to what?");
-    if (wk_ok() && is_model_folder(a->from))
+    if (wk_ok() && wk_is_model_folder(a->from))
         return wk_model_to_gguf(a);
     listed l = { .archive = wk_ok() ? wk_archive_open(a->from) : NULL };
     if (l.archive && list(&l))

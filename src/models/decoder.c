@@ -240,6 +240,7 @@ typedef struct {
     int               segments;
     double            dropout; /* while training: of what is added to the residual stream */
     bool              recompute;
+    const wk_watch   *watch; /* NULL: nobody looks */
 } pass;
 
 /* [rows, n * d] -> [b, n, t, d], a view */
@@ -336,12 +337,20 @@ static wk_tensor *project_glu(wk_tensor *x, const wk_projection *gate, const wk_
     return wk_glu(project(x, gate), project(x, up), act);
 }
 
+/* What goes into linear layers of layer i, shown to who watches. */
+static wk_tensor *shown(const pass *p, int i, int which, wk_tensor *x)
+{
+    if (p->watch && wk_ok())
+        p->watch->see(i, which, x, p->watch->user);
+    return x;
+}
+
 static wk_tensor *block(const pass *p, int i, wk_tensor *x)
 {
     const wk_decoder_config *c = &p->d->c;
     const wk_decoder_layer  *l = &p->d->layer[i];
     const wk_projection     *w = l->projection;
-    wk_tensor               *qkv[3], *h = wk_rms_norm(x, l->attn_in, c->eps);
+    wk_tensor               *qkv[3], *h = shown(p, i, WK_Q, wk_rms_norm(x, l->attn_in, c->eps));
     project_qkv(h, w, qkv);
     wk_tensor *q = heads(p, qkv[0], c->heads);    // [b, h, t, d]
     wk_tensor *k = heads(p, qkv[1], c->kv_heads); // [b, g, t, d]
@@ -353,8 +362,10 @@ static wk_tensor *block(const pass *p, int i, wk_tensor *x)
     q = wk_rope(q, p->cos, p->sin, c->pairs);
     k = wk_rope(k, p->cos, p->sin, c->pairs);
     wk_tensor *y = wk_permute(attend(p, i, q, k, v), 0, 2, 1, 3); // [b, t, h, d]
-    x = join(p, wk_reshape(y, p->b * p->t, c->heads * c->head_dim), &w[WK_O], x);
-    h = project_glu(wk_rms_norm(x, l->mlp_in, c->eps), &w[WK_GATE], &w[WK_UP], c->act);
+    y = shown(p, i, WK_O, wk_reshape(y, p->b * p->t, c->heads * c->head_dim));
+    x = join(p, y, &w[WK_O], x);
+    h = shown(p, i, WK_GATE, wk_rms_norm(x, l->mlp_in, c->eps));
+    h = shown(p, i, WK_DOWN, project_glu(h, &w[WK_GATE], &w[WK_UP], c->act));
     return join(p, h, &w[WK_DOWN], x);
 }
 
@@ -451,24 +462,44 @@ wk_tensor *wk_decoder_step(const wk_decoder *d, const wk_segment *segments, int 
     return wk_yield(scope, x);
 }
 
+/* Whole texts, without a cache. */
+static bool begin(pass *p, wk_tensor *ids)
+{
+    const wk_rope_config *r = &p->d->c.rope;
+    p->b = wk_dim(ids, 0);
+    p->t = wk_dim(ids, 1);
+    int64_t half = r->dims / 2;
+    size_t  numbers = (size_t)(p->t * half);
+    float  *cos = wk_alloc_array(2 * numbers, sizeof *cos);
+    if (!cos)
+        return false;
+    wk_rope_fill(r, 0, p->t, p->t, cos, cos + numbers);
+    p->cos = wk_from_f32(WK_SHAPE(p->t, half), cos);
+    p->sin = wk_from_f32(WK_SHAPE(p->t, half), cos + numbers);
+    wk_free(cos);
+    return wk_ok();
+}
+
 wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout, bool recompute)
 {
     if (wk_ok() && wk_rank(ids) != 2)
         wk_fail(WK_ERR_SHAPE, "logits: the ids are not [b, t]");
     if (!wk_ok())
         return NULL;
+    wk_scope   scope = wk_mark();
+    pass       p = { .d = d, .dropout = dropout, .recompute = recompute };
+    wk_tensor *x = begin(&p, ids) ? logits(d, layers(&p, wk_reshape(ids, -1))) : NULL;
+    return wk_yield(scope, x ? wk_reshape(x, p.b, p.t, d->c.vocab) : NULL);
+}
+
+bool wk_decoder_watch(const wk_decoder *d, wk_tensor *ids, const wk_watch *watch)
+{
     wk_scope scope = wk_mark();
-    int64_t  half = d->c.rope.dims / 2;
-    pass     p = { .d = d, .b = wk_dim(ids, 0), .t = wk_dim(ids, 1), .recompute = recompute };
-    p.dropout = dropout;
-    size_t numbers = (size_t)(p.t * half);
-    float *cos = wk_alloc_array(2 * numbers, sizeof *cos);
-    if (!cos)
-        return NULL;
-    wk_rope_fill(&d->c.rope, 0, p.t, p.t, cos, cos + numbers);
-    p.cos = wk_from_f32(WK_SHAPE(p.t, half), cos);
-    p.sin = wk_from_f32(WK_SHAPE(p.t, half), cos + numbers);
-    wk_free(cos);
-    wk_tensor *x = logits(d, layers(&p, wk_reshape(ids, -1)));
-    return wk_yield(scope, wk_reshape(x, p.b, p.t, d->c.vocab));
+    pass     p = { .d = d, .watch = watch };
+    bool     before = wk_no_grad(true);
+    if (wk_ok() && begin(&p, ids))
+        layers(&p, wk_reshape(ids, -1));
+    wk_no_grad(before);
+    wk_sweep(scope);
+    return wk_ok();
 }

@@ -181,11 +181,23 @@ static bool open_gguf(wk_model *m, const wk_model_args *a)
     return m->config && read_config(m, a, a->path);
 }
 
+bool wk_is_model_folder(const char *path)
+{
+    static const char *const names[] = { "config.json", "model.safetensors",
+                                         "model.safetensors.index.json" };
+    bool                     there[WK_COUNT(names)];
+    for (size_t i = 0; i < WK_COUNT(names); i++) {
+        char *file = wk_path_join(path, names[i]);
+        there[i] = file && (wk_path_is_file(file) || wk_path_is_folder(file));
+        wk_free(file);
+    }
+    return there[0] && (there[1] || there[2] || !wk_folder_count(path, ".gguf", NULL));
+}
+
 static bool open_path(wk_model *m, const wk_model_args *a)
 {
-    bool  folder = wk_path_is_folder(a->path);
+    bool  folder = wk_path_is_folder(a->path), config = wk_is_model_folder(a->path);
     char *file = wk_path_join(a->path, "config.json");
-    bool  config = folder && file && (wk_path_is_file(file) || wk_path_is_folder(file));
     m->path = wk_str_copy(wk_str_of(a->path));
     if (wk_ok() && !folder && !wk_path_is_file(a->path))
         wk_fail(WK_ERR_IO, "%s: no such file or folder", a->path);

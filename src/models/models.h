@@ -146,6 +146,22 @@ wk_tensor *wk_decoder_step(const wk_decoder *d, const wk_segment *segments, int 
  * is kept for the gradient, see wk_checkpoint(). */
 wk_tensor *wk_decoder_logits(const wk_decoder *d, wk_tensor *ids, double dropout, bool recompute);
 
+/* Shown what goes into the linear layers of each layer, [rows, in], all of them one after the
+ * other; which is WK_Q (also for K and V), WK_O, WK_GATE (also for UP) and WK_DOWN. */
+typedef struct {
+    void (*see)(int layer, int which, wk_tensor *x, void *user);
+    void *user;
+} wk_watch;
+
+/* ids [b, t] through all layers, without a cache, and without logits. */
+bool wk_decoder_watch(const wk_decoder *d, wk_tensor *ids, const wk_watch *watch);
+
+/* ---- Texts (perplexity.c) ------------------------------------------------ */
+
+/* A text as one row of tokens, to be cut into windows; begin: the one that llama.cpp puts at the
+ * head of each, as it begins every text, or -1. */
+bool wk_text_to_cut(wk_model *m, const char *text, size_t size, wk_tokens *out, int32_t *begin);
+
 /* ---- Sessions (session.c) ------------------------------------------------ */
 
 /* How many of the next count tokens have rope frequencies of one class: those that can be
@@ -202,6 +218,9 @@ bool wk_chat_append(const wk_chat *c, wk_tokens *out, const wk_chat_job *job);
 wk_decoder *wk_model_decoder(const wk_model *m);
 wk_chat    *wk_model_chat(wk_model *m);
 const char *wk_model_path(const wk_model *m); /* NULL: made from a config alone */
+
+/* A folder as transformers has it: config.json, and not its weights in a GGUF file alone. */
+bool wk_is_model_folder(const char *path);
 
 /* Have in folder what lies beside the weights, and take it from there from now on. */
 bool wk_model_settle(wk_model *m, const char *folder);

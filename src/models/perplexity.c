@@ -19,7 +19,8 @@ typedef struct {
     wk_session               *session;
     wk_tokens                 text;
     int32_t                  *window;
-    int64_t                   size, begin; /* of a window; the token at its head, or -1 */
+    int64_t                   size;  /* of a window */
+    int32_t                   begin; /* the token at its head, or -1 */
     double                    sum, squares;
 } run;
 
@@ -48,7 +49,7 @@ static bool compute(run *r, int64_t at, int64_t length, int64_t first)
 {
     memcpy(r->window, r->text.id + at, (size_t)length * sizeof *r->window);
     if (r->begin >= 0 && !r->a->stride)
-        r->window[0] = (int32_t)r->begin;
+        r->window[0] = r->begin;
     wk_session_rewind(r->session, 0);
     for (int64_t i = 0, n; i < first - 1 && wk_ok() && !wk_interrupted(); i += n) {
         wk_scope scope = wk_mark();
@@ -77,22 +78,25 @@ static bool tell(run *r, int64_t counted, double start)
     return !r->a->on_window || r->a->on_window(now, r->a->user);
 }
 
-/* The text's tokens, and the one that begins every text, if there is one. */
+bool wk_text_to_cut(wk_model *m, const char *text, size_t size, wk_tokens *out, int32_t *begin)
+{
+    wk_tokens           nothing = { 0 };
+    const wk_tokenizer *t = wk_model_tokenizer(m);
+    *begin = -1;
+    if (t && wk_encode(out, t, text, size, .plain = true) && wk_encode(&nothing, t, ""))
+        if (nothing.count && out->count && nothing.id[0] == out->id[0])
+            *begin = nothing.id[0];
+    wk_tokens_free(&nothing);
+    return wk_ok();
+}
+
 static bool read_text(run *r)
 {
     const wk_perplexity_args *a = r->a;
-    wk_tokens                 nothing = { 0 };
     r->begin = -1;
     for (int64_t i = 0; !a->text && i < a->token_count && wk_ok(); i++)
         wk_tokens_add(&r->text, a->tokens[i]);
-    if (!a->text)
-        return wk_ok();
-    const wk_tokenizer *t = wk_model_tokenizer(a->model);
-    if (t && wk_encode(&r->text, t, a->text, a->size, .plain = true) && wk_encode(&nothing, t, ""))
-        if (nothing.count && r->text.count && nothing.id[0] == r->text.id[0])
-            r->begin = nothing.id[0];
-    wk_tokens_free(&nothing);
-    return wk_ok();
+    return a->text ? wk_text_to_cut(a->model, a->text, a->size, &r->text, &r->begin) : wk_ok();
 }
 
 static bool prepare(run *r)

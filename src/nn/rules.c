@@ -22,18 +22,16 @@ static wk_tensor *decayed(const wk_optim *o, wk_tensor *p, wk_tensor *g)
 
 static double unbias(double beta, int64_t steps) { return 1 - pow(beta, (double)steps); }
 
-/* Sutskever et al., 2013, with the rate outside of the momentum. */
 static void sgd(wk_optim *o, wk_tensor *p, wk_tensor *g, wk_tensor *const *state)
 {
     const wk_optim_args *a = &o->arg;
-    g = decayed(o, p, g);
-    if (a->momentum != 0) {
-        wk_tensor *m = *state;
-        wk_assign(
-            m, o->steps == 1 ? g : wk_add(wk_scale(m, a->momentum), wk_scale(g, 1 - a->dampening)));
-        g = a->nesterov ? wk_add(g, wk_scale(m, a->momentum)) : m;
-    }
-    minus(p, g, a->lr);
+    bool                 first = o->steps == 1; /* the average is the gradient then */
+    wk_options           opt = { .sgd = { .rate = a->lr, .decay = a->decay } };
+    opt.sgd.momentum = a->momentum;
+    opt.sgd.keep = first ? 0 : a->momentum;
+    opt.sgd.fresh = first ? 1 : 1 - a->dampening;
+    opt.sgd.nesterov = a->nesterov;
+    wk_sgd(p, g, a->momentum != 0 ? *state : NULL, &opt);
 }
 
 static void adam_with(wk_optim *o, wk_tensor *p, wk_tensor *g, wk_tensor *const *state, bool apart)

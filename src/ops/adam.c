@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* adam.c - a step of Adam in one pass over memory: Kingma and Ba, 2015.
+/* adam.c - a step of Adam in one pass over memory: Kingma and Ba, 2015; and one of SGD.
  *
  *     g += decay p                   m = beta1 m + (1 - beta1) g
  *     v = beta2 v + (1 - beta2) g^2  p = keep p - rate m / (sqrt(v) size + eps)
  *
- * With a fourth state its largest v takes the place of v: Reddi et al., AMSGrad, 2018. */
+ * With a fourth state its largest v takes the place of v: Reddi et al., AMSGrad, 2018.
+ *
+ *     g += decay p    m = momentum m + fresh g    p -= rate (m, or g + momentum m: Nesterov)
+ *
+ * as Sutskever et al., 2013, with the rate outside of the momentum; without m: p -= rate g. */
 #include "../core/core.h"
 
 #include <math.h>
@@ -17,8 +21,8 @@ static bool infer(wk_call *c)
     c->dtype = c->in[P]->dtype;
     for (int i = 0; i < OPERANDS; i++)
         if (c->in[i] && (wk_count(c->in[i]) != wk_count(c->in[P]) || !wk_is_contiguous(c->in[i])))
-            wk_fail(WK_ERR_SHAPE, "adam: operand %d is not dense, or not of the parameter's shape",
-                    i + 1);
+            wk_fail(WK_ERR_SHAPE, "%s: operand %d is not dense, or not of the parameter's shape",
+                    c->op->name, i + 1);
     return wk_ok();
 }
 
@@ -37,6 +41,19 @@ static void update(const wk_call *c, double *x[OPERANDS], int64_t n)
     }
 }
 
+static void descend(const wk_call *c, double *x[OPERANDS], int64_t n)
+{
+    double momentum = c->opt.sgd.momentum;
+    for (int64_t i = 0; i < n; i++) {
+        double g = x[G][i] + c->opt.sgd.decay * x[P][i];
+        if (c->in[M]) {
+            x[M][i] = c->opt.sgd.keep * x[M][i] + c->opt.sgd.fresh * g;
+            g = c->opt.sgd.nesterov ? g + momentum * x[M][i] : x[M][i];
+        }
+        x[P][i] -= c->opt.sgd.rate * g;
+    }
+}
+
 static void pieces(void *ctx, int64_t begin, int64_t end)
 {
     enum { AT_ONCE = 256 };
@@ -49,7 +66,7 @@ static void pieces(void *ctx, int64_t begin, int64_t end)
             if (c->in[i])
                 wk_load_f64(x[i], c->in[i], at, n, 1);
         }
-        update(c, x, n);
+        (c->op->id == WK_OP_sgd ? descend : update)(c, x, n);
         for (int i = 0; i < OPERANDS; i++)
             if (c->in[i] && i != G)
                 wk_store_f64(c->in[i], at, x[i], n, 1);
@@ -71,6 +88,16 @@ const wk_op wk_op_adam = {
     .compute = compute,
 };
 
+const wk_op wk_op_sgd = {
+    .name = "sgd",
+    .id = WK_OP_sgd,
+    .required = 2,
+    .flags = WK_OP_IN_PLACE,
+    .infer = infer,
+    .compute = compute,
+    .host = wk_host_sgd,
+};
+
 /* The same in public operations: a device that is not the host has no kernel that changes
  * more than one of its operands. */
 static void composed(wk_tensor *p, wk_tensor *g, wk_tensor *const state[3], const wk_options *opt)
@@ -87,10 +114,38 @@ static void composed(wk_tensor *p, wk_tensor *g, wk_tensor *const state[3], cons
     wk_assign(p, wk_sub(wk_scale(p, opt->adam.keep), wk_scale(d, opt->adam.rate)));
 }
 
+static void descend_composed(wk_tensor *p, wk_tensor *g, wk_tensor *m, const wk_options *opt)
+{
+    g = wk_add(g, wk_scale(p, opt->sgd.decay));
+    if (m) {
+        wk_assign(m, wk_add(wk_scale(m, opt->sgd.keep), wk_scale(g, opt->sgd.fresh)));
+        g = opt->sgd.nesterov ? wk_add(g, wk_scale(m, opt->sgd.momentum)) : m;
+    }
+    wk_accumulate(p, wk_scale(g, -opt->sgd.rate));
+}
+
+static bool is_dense_on_host(const wk_tensor *p)
+{
+    return p->storage->device->backend->host && wk_is_contiguous(p);
+}
+
+bool wk_sgd(wk_tensor *p, wk_tensor *g, wk_tensor *m, const wk_options *opt)
+{
+    g = wk_dense(g);
+    if (wk_ok() && !is_dense_on_host(p)) {
+        descend_composed(p, g, m, opt);
+        return wk_ok();
+    }
+    WK_RUN(sgd, WK_IN(p, g, m, NULL, NULL), .opt = *opt);
+    if (wk_ok() && m)
+        wk_touched(m);
+    return wk_ok();
+}
+
 bool wk_adam(wk_tensor *p, wk_tensor *g, wk_tensor *const state[3], const wk_options *opt)
 {
     g = wk_dense(g);
-    if (wk_ok() && (!p->storage->device->backend->host || !wk_is_contiguous(p))) {
+    if (wk_ok() && !is_dense_on_host(p)) {
         composed(p, g, state, opt);
         return wk_ok();
     }

@@ -118,12 +118,13 @@ static wk_tensor *give_y(const wk_call *c, wk_tensor *x, wk_tensor *w, wk_shape 
     return WK_RUN(conv, WK_IN(x, w, NULL), .opt = c->opt, .shape = shape);
 }
 
+/* First over what lies together, so that nothing is moved. */
 static wk_tensor *bias_grad(const wk_call *c, wk_tensor *dy)
 {
-    static const wk_shape over = { 4, { 0, 2, 3, 4 } };
-    wk_shape              but_channels = over;
-    but_channels.rank = wk_rank(dy) - 1;
-    return wk_wants_grad(c->in[2]) ? wk_sum(dy, .over = but_channels) : NULL;
+    wk_shape after_channels = { wk_rank(dy) - 2, { 2, 3, 4 } };
+    if (!wk_wants_grad(c->in[2]))
+        return NULL;
+    return wk_sum(wk_sum(dy, .over = after_channels), .over = WK_AXES(0)); // [b, c], [c]
 }
 
 static void conv_backward(const wk_call *c, wk_tensor *dy, wk_tensor **dx)

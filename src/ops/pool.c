@@ -245,7 +245,7 @@ static void avg_grad_backward(const wk_call *c, wk_tensor *g, wk_tensor **dx)
     dx[0] = WK_RUN(avg_pool, WK_IN(g), .opt = c->opt, .shape = c->in[0]->shape);
 }
 
-#define POOL(name_, required_, flags_, compute_, backward_)                                        \
+#define POOL(name_, required_, flags_, compute_, host_, backward_)                                 \
     const wk_op wk_op_##name_ = {                                                                  \
         .name = #name_,                                                                            \
         .id = WK_OP_##name_,                                                                       \
@@ -253,13 +253,14 @@ static void avg_grad_backward(const wk_call *c, wk_tensor *g, wk_tensor **dx)
         .flags = flags_,                                                                           \
         .infer = infer,                                                                            \
         .compute = compute_,                                                                       \
+        .host = host_,                                                                             \
         .backward = backward_,                                                                     \
     };
-POOL(max_pool, 1, 0, max_compute, max_backward)
-POOL(max_pool_indices, 1, WK_OP_NO_HISTORY, max_compute, NULL)
-POOL(max_pool_grad, 2, 0, max_compute, max_grad_backward)
-POOL(avg_pool, 1, 0, mean_compute, avg_backward)
-POOL(avg_pool_grad, 1, 0, spread_compute, avg_grad_backward)
+POOL(max_pool, 1, 0, max_compute, wk_host_max_pool, max_backward)
+POOL(max_pool_indices, 1, WK_OP_NO_HISTORY, max_compute, NULL, NULL)
+POOL(max_pool_grad, 2, 0, max_compute, wk_host_max_pool, max_grad_backward)
+POOL(avg_pool, 1, 0, mean_compute, NULL, avg_backward)
+POOL(avg_pool_grad, 1, 0, spread_compute, NULL, avg_grad_backward)
 
 /* ---- Public functions --------------------------------------------------- */
 

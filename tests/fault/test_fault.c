@@ -340,6 +340,29 @@ TEST(allocations_of_files)
     sweep("save a model", save_model);
 }
 
+static double measure(void)
+{
+    static const char *const texts[] = { "tests/golden/models/imatrix/text.txt", NULL };
+    char                     path[1200];
+    double                   sum = 0;
+    wk_model                *m = wk_model_open("tests/golden/models/llama.gguf");
+    snprintf(path, sizeof path, "%s/imatrix.gguf", folder);
+    if (m && wk_imatrix_measure(m, texts, path, 64, 2)) {
+        wk_archive *a = wk_archive_open(path);
+        if (a)
+            sum = wk_item(wk_sum(wk_archive_get(a, "blk.1.ffn_down.weight.in_sum2")));
+        wk_archive_free(a);
+    }
+    wk_model_free(m);
+    return sum;
+}
+
+TEST(allocations_of_importance)
+{
+    make_folder();
+    sweep("importance", measure);
+}
+
 /* ---- Tokenizers --------------------------------------------------------- */
 
 static const char *tokenizer_path;
@@ -372,9 +395,10 @@ static double tokenize(void)
 TEST(allocations_of_tokenizers)
 {
     static const char *const names[] = {
-        "gpt2.json",     "llama2.json",    "llama3.json",    "gemma.json",   "clip.json",
-        "bert.json",     "metaspace.json", "levels.json",    "gguf/t5.gguf", "gguf/unigram.json",
-        "gguf/spm.gguf", "gguf/bpe.gguf",  "gguf/bert.gguf",
+        "gpt2.json",      "llama2.json",       "llama3.json",    "gemma.json",
+        "clip.json",      "bert.json",         "metaspace.json", "levels.json",
+        "gguf/t5.gguf",   "gguf/unigram.json", "gguf/spm.gguf",  "gguf/bpe.gguf",
+        "gguf/bert.gguf", "../ggml/ggjt2.bin",
     };
     for (size_t i = 0; i < WK_COUNT(names); i++) {
         char path[100];

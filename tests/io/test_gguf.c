@@ -437,8 +437,9 @@ TEST(gguf_headers_that_are_refused)
     begin(1, 1 << 30, 1 << 30), put_zeros(100), REFUSED("values do not fit");
     file.size = 0, wk_buf_str(&file, WK_STR("GGUF")), REFUSED("ends before");
     file.size = 0, wk_buf_str(&file, WK_STR("GGUG")), REFUSED("not a safetensors file, and not");
-    file.size = 0, wk_buf_str(&file, WK_STR("tjgg\3\0\0\0")), REFUSED("ggml file from before GGUF");
-    file.size = 0, wk_buf_str(&file, WK_STR("lmgg\0\0\0\0")), REFUSED("ggml file from before GGUF");
+    file.size = 0, wk_buf_str(&file, WK_STR("algg")), REFUSED("not a safetensors file, and not");
+    file.size = 0, wk_buf_str(&file, WK_STR("tjgg\3\0\0\0")), REFUSED("ends before what it says");
+    file.size = 0, wk_buf_str(&file, WK_STR("lmgg\0\0\0\0")), REFUSED("ends before what it says");
     wk_buf_free(&file);
 }
 

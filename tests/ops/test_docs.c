@@ -171,9 +171,10 @@ TEST(every_operation_has_a_case)
 #undef OP
     };
     static const char *const inner[] = {
-        "transfer",      "prod_others",        "unslice", "rand",           "attention_grad",
-        "ctc_loss_grad", "cross_entropy_grad", "randn",   "randint",        "conv_weight",
-        "max_pool_grad", "avg_pool_grad",      "adam",    "recurrent_grad", "cumprod_grad"
+        "transfer",        "prod_others",        "unslice",     "rand",    "attention_grad",
+        "ctc_loss_grad",   "cross_entropy_grad", "randn",       "randint", "conv_weight",
+        "max_pool_grad",   "avg_pool_grad",      "adam",        "sgd",     "batch_norm_sums",
+        "batch_norm_grad", "recurrent_grad",     "cumprod_grad"
     };
     int            count;
     const op_case *cases = op_cases(&count);

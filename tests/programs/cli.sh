@@ -44,7 +44,7 @@ says 'needs a value' stderr
 code 2 $wick run "$model" -n many
 code 2 $wick logits
 for verb in run chat train finetune tokenizer logits tokenize detokenize inspect quantize convert \
-    perplexity bench doctor completion help; do
+    imatrix perplexity bench doctor completion help; do
     code 0 $wick help $verb
     says 'Examples:' stdout
     code 0 $wick $verb --help
@@ -157,6 +157,14 @@ code 0 $wick quantize "$model" "$temporary/q.gguf" --type f16 --tensor-type attn
 says 'blk.0.attn_q.weight  *f32  *-> bf16' stderr
 silent stdout
 code 0 $wick run "$temporary/q.gguf" --tokens 3 --ids -n 5 -q
+code 2 $wick imatrix "$model"
+text=tests/golden/models/imatrix/text.txt
+code 0 $wick imatrix tests/golden/models/llama.gguf $text --ctx 32 -o "$temporary/imatrix.gguf"
+says 'imatrix.gguf: 6 windows$' stderr
+code 0 $wick quantize tests/golden/models/llama.gguf "$temporary/q3.gguf" --type q4_k_m \
+    --imatrix "$temporary/imatrix.gguf"
+code 1 $wick imatrix tests/golden/models/llama.gguf $text --ctx 300
+says 'has 200 tokens, a window has 300' stderr
 code 1 $wick quantize "$model" "$temporary/none/q.gguf"
 says 'none/q.gguf' stderr
 code 1 $wick quantize "$model" "$temporary/q2.gguf" --type q9

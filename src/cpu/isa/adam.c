@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* adam.c - a step of Adam on vectors, as ops/adam.c has it. */
+/* adam.c - a step of Adam, and of SGD, on vectors, as ops/adam.c has them. */
 #include "../simd.h"
 #include "isa.h"
 
@@ -42,5 +42,37 @@ bool WK_ISA(adam)(const wk_call *c)
     if (c->in[MOST])
         return false;
     wk_parallel(wk_count(c->in[P]), 65536, pieces, (void *)c);
+    return true;
+}
+
+static void descend(void *ctx, int64_t begin, int64_t end)
+{
+    const wk_call *c = ctx;
+    float         *p = wk_f32(c->in[P]), *m = c->in[M] ? wk_f32(c->in[M]) : NULL;
+    const float   *g = wk_f32(c->in[G]);
+    const vf       rate = vset((float)c->opt.sgd.rate), decay = vset((float)c->opt.sgd.decay);
+    const vf       keep = vset((float)c->opt.sgd.keep), fresh = vset((float)c->opt.sgd.fresh);
+    const vf       momentum = vset((float)c->opt.sgd.momentum);
+    for (int64_t i = begin; i < end; i += VF) {
+        int64_t n = wk_min_i64(VF, end - i);
+        bool    all = n == VF;
+        vf      x = all ? vload(p + i) : vload_part(p + i, n);
+        vf      d = vfma(decay, x, all ? vload(g + i) : vload_part(g + i, n));
+        if (m) {
+            vf a = vfma(keep, all ? vload(m + i) : vload_part(m + i, n), fresh * d);
+            all ? vstore(m + i, a) : vstore_part(m + i, a, n);
+            d = c->opt.sgd.nesterov ? vfma(momentum, a, d) : a;
+        }
+        x = vfma(-rate, d, x);
+        all ? vstore(p + i, x) : vstore_part(p + i, x, n);
+    }
+}
+
+bool WK_ISA(sgd)(const wk_call *c)
+{
+    for (int i = P; i <= M; i++)
+        if (c->in[i] && c->in[i]->dtype != WK_F32)
+            return false;
+    wk_parallel(wk_count(c->in[P]), 65536, descend, (void *)c);
     return true;
 }

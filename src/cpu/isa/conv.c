@@ -95,8 +95,14 @@ static void split_row(const field *f, char *to, const char *from, int64_t count,
     }
     for (int64_t r = 0; r < f->split; r++) { /* all that go to the same row */
         int64_t first = ((r - u) % f->split + f->split) % f->split;
-        int64_t at = r * width + (u + first) / f->split;
-        if (size == 4)
+        int64_t at = r * width + (u + first) / f->split, n = (count - first + 1) / 2;
+        if (size == 4 && f->split == 2)
+            for (int64_t i = 0; i < n; i += VF)
+                vstore_part((float *)(void *)to + at + i,
+                            vload_even((const float *)(const void *)from + first + 2 * i,
+                                       wk_min_i64(VF, n - i)),
+                            wk_min_i64(VF, n - i));
+        else if (size == 4)
             for (int64_t i = first; i < count; i += f->split, at++)
                 ((uint32_t *)(void *)to)[at] = ((const uint32_t *)(const void *)from)[i];
         else
@@ -137,7 +143,9 @@ bool conv_field(field *f, const wk_tensor *from, const int64_t n[3])
     if (as_it_is)
         memcpy(f->size, n, sizeof f->size);
     f->plane = f->size[0] * f->size[1] * divide_up(f->size[2], f->split) * f->split;
-    if (as_it_is)
+    f->later &= !as_it_is;
+    memcpy(f->n, n, sizeof f->n);
+    if (as_it_is || f->later)
         return true;
     int64_t    planes = wk_dim(from, 0) * wk_dim(from, 1);
     wk_tensor *room =
@@ -148,6 +156,17 @@ bool conv_field(field *f, const wk_tensor *from, const int64_t n[3])
     wk_parallel(planes, 8192 / f->plane + 1, pad_planes, &p);
     f->data = p.to;
     return wk_ok();
+}
+
+const float *conv_plane(const field *f, int64_t plane, float *room)
+{
+    const float *data = (const float *)(const void *)f->data;
+    if (!f->later)
+        return data + plane * f->plane;
+    data += plane * f->n[0] * f->n[1] * f->n[2];
+    padding p = { f, (const char *)(const void *)data, (char *)(void *)room, f->n, sizeof *data };
+    pad_planes(&p, 0, 1);
+    return room;
 }
 
 bool conv_field_of_x(field *f, const conv *v)
@@ -179,6 +198,7 @@ typedef struct {
     conv_places      at;
     wk_tensor       *out;
     const float     *bias;
+    bool             depthwise;
     wk_mat           a; /* [groups m, c taps] */
 
     int64_t k, kc, panels, blocks, down; /* panels of places, PANELS a block; of rows */
@@ -426,17 +446,11 @@ static void multiply_blocks(void *ctx, int64_t begin, int64_t end)
 
 /* Where groups read one channel and make one, there is nothing to share between rows of a
  * matrix: each result is the sum of its taps, a few vectors of neighbours at a time. */
-static bool is_depthwise(const product *p)
-{
-    return p->c == 1 && p->m == 1 && p->f.dtype == WK_F32 && p->out->dtype == WK_F32 &&
-           p->at.to[2] == 1;
-}
-
 static void sum_row(const product *p, const float *x, float *y, const float *tap, float bias)
 {
     enum { AT_ONCE = 4 };
-    int64_t n = p->at.grid[2], i = 0;
-    for (; i + AT_ONCE * VF <= n; i += AT_ONCE * VF) {
+    int64_t n = p->at.grid[2], apart = p->at.to[2], i = 0;
+    for (; apart == 1 && i + AT_ONCE * VF <= n; i += AT_ONCE * VF) {
         vf sum[AT_ONCE] = { vset(bias), vset(bias), vset(bias), vset(bias) };
         for (int64_t t = 0; t < p->taps; t++)
             for (int v = 0; v < AT_ONCE; v++)
@@ -449,7 +463,10 @@ static void sum_row(const product *p, const float *x, float *y, const float *tap
         vf      sum = vset(bias);
         for (int64_t t = 0; t < p->taps; t++)
             sum = vfma(vset(tap[t]), vload_part(x + p->offset[t] + i, left), sum);
-        vstore_part(y + i, sum, left);
+        if (apart == 1)
+            vstore_part(y + i, sum, left);
+        for (int64_t l = 0; apart > 1 && l < left; l++)
+            y[(i + l) * apart] = sum[l];
     }
 }
 
@@ -458,10 +475,10 @@ static void sum_planes(void *ctx, int64_t begin, int64_t end)
     const product       *p = ctx;
     int64_t              plane = wk_count(p->out) / wk_dim(p->out, 0) / wk_dim(p->out, 1);
     const wk_dtype_info *d = &wk_dtypes[p->a.dtype];
-    float               *tap = wk_scratch((size_t)p->taps * sizeof *tap);
+    float               *tap = wk_scratch((size_t)(p->taps + p->f.plane) * sizeof *tap);
     for (int64_t item = begin; tap && item < end; item++) {
         int64_t      group = item % p->groups;
-        const float *x = (const float *)(const void *)p->f.data + item * p->f.plane;
+        const float *x = conv_plane(&p->f, item, tap + p->taps);
         float       *y = wk_f32(p->out) + item * plane + p->at.to_first;
         d->load[WK_AS_F32](tap, wk_mat_at(p->a, group, 0).data, p->taps, p->a.col);
         for (int64_t i = 0; i < p->at.grid[0]; i++)
@@ -491,7 +508,7 @@ static bool run_product(product *p)
     p->at.count = p->at.grid[0] * p->at.grid[1] * p->at.grid[2];
     p->at.image_from = p->groups * p->c * p->f.plane;
     p->at.image_to = wk_count(p->out) / wk_dim(p->out, 0);
-    if (is_depthwise(p)) {
+    if (p->depthwise) {
         wk_parallel(p->b * p->groups, 16384 / (p->at.count * p->taps) + 1, sum_planes, p);
         return wk_ok();
     }
@@ -549,6 +566,7 @@ bool WK_ISA(conv)(const wk_call *c)
         return false;
     if (conv_winograd(&v, c, p.bias) || !wk_ok())
         return wk_ok();
+    p.depthwise = p.f.later = conv_is_depthwise(&v);
     p.e = engine_for(v.wt->dtype == WK_BF16, v.o_of, v.b * v.ny);
     p.offset = wk_alloc_array((size_t)v.nk, sizeof *p.offset);
     if (!p.offset || !conv_field_of_x(&p.f, &v)) {
@@ -715,6 +733,7 @@ bool WK_ISA(conv_transpose)(const wk_call *c)
         return false;
     if (conv_winograd(&v, c, p.bias) || !wk_ok())
         return wk_ok();
+    p.depthwise = p.f.later = conv_is_depthwise(&v);
     p.e = engine_for(v.wt->dtype == WK_BF16, v.c_of, v.b * v.nx);
     p.b = v.b;
     p.groups = v.groups;

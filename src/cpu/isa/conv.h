@@ -13,6 +13,7 @@
 #define conv_read            WK_ISA(conv_read)
 #define conv_field           WK_ISA(conv_field)
 #define conv_field_of_x      WK_ISA(conv_field_of_x)
+#define conv_plane           WK_ISA(conv_plane)
 #define conv_offset          WK_ISA(conv_offset)
 #define conv_runs            WK_ISA(conv_runs)
 #define conv_gather          WK_ISA(conv_gather)
@@ -33,10 +34,21 @@ typedef struct {
     wk_dtype    dtype;
     int64_t     size[3], border[3], split; /* with its border, elements before the image */
     int64_t     plane;                     /* elements of a channel */
+    bool        later;                     /* f32, laid out when a plane is read: conv_plane() */
+    int64_t     n[3];                      /* of the image, if later */
 } field;
 
 /* from [b, c, n[0], n[1], n[2]] within borders; the image itself where there are none. */
 bool conv_field(field *f, const wk_tensor *from, const int64_t n[3]);
+
+/* A channel of an image; room for one plane, which it may be laid out in. */
+const float *conv_plane(const field *f, int64_t plane, float *room);
+
+/* Groups of one channel that make one, in f32. */
+static inline bool conv_is_depthwise(const conv *v)
+{
+    return v->c_of == 1 && v->o_of == 1 && v->xt->dtype == WK_F32 && v->yt->dtype == WK_F32;
+}
 
 /* The field of x for all windows of y, and where element k of window 0 lies in it. */
 bool    conv_field_of_x(field *f, const conv *v);

@@ -223,7 +223,8 @@ static void sum_channels(void *ctx, int64_t begin, int64_t end)
     const product       *p = ctx;
     const conv          *v = p->v;
     const wk_dtype_info *d = &wk_dtypes[v->wt->dtype];
-    for (int64_t group = begin; group < end; group++)
+    float               *room = wk_scratch((size_t)p->f.plane * sizeof *room);
+    for (int64_t group = begin; room && group < end; group++)
         for (int64_t first = 0; first < v->nk; first += TAPS) {
             int   count = (int)wk_min_i64(TAPS, v->nk - first);
             vf    sum[TAPS];
@@ -232,7 +233,7 @@ static void sum_channels(void *ctx, int64_t begin, int64_t end)
                 sum[t] = vset(0);
             for (int64_t b = 0; b < v->b; b++) {
                 int64_t      plane = b * v->groups + group;
-                const float *x = (const float *)(const void *)p->f.data + plane * p->f.plane;
+                const float *x = conv_plane(&p->f, plane, room);
                 const float *dy = wk_f32(v->yt) + plane * v->ny;
                 for (int64_t i = 0; i < p->grid[0]; i++)
                     for (int64_t j = 0; j < p->grid[1]; j++, dy += p->width)
@@ -244,12 +245,6 @@ static void sum_channels(void *ctx, int64_t begin, int64_t end)
                                     (size_t)(group * v->nk + first) * d->size,
                                 total, count, 1);
         }
-}
-
-static bool is_depthwise(const product *p)
-{
-    const conv *v = p->v;
-    return v->c_of == 1 && v->o_of == 1 && p->f.dtype == WK_F32 && v->yt->dtype == WK_F32;
 }
 
 bool WK_ISA(conv_weight)(const wk_call *c)
@@ -266,6 +261,7 @@ bool WK_ISA(conv_weight)(const wk_call *c)
     p.e = v.xt->dtype == WK_BF16 && v.yt->dtype == WK_BF16 && isa->bf16 ? isa->bf16 : isa->f32;
     if (v.o_of < p.e->least || v.c_of * v.nk < p.e->least || p.e->nr > MOST_NR)
         p.e = &WK_ISA(engine);
+    p.f.later = conv_is_depthwise(&v) && v.nk <= TAPS;
     p.offset = wk_alloc_array((size_t)v.nk, sizeof *p.offset);
     if (!p.offset || !conv_field_of_x(&p.f, &v)) {
         wk_free(p.offset);
@@ -278,7 +274,7 @@ bool WK_ISA(conv_weight)(const wk_call *c)
                 p.offset[at++] = conv_offset(&p.f, &v, (int64_t[]){ i, j, k });
     arrange(&p);
     bool done = true;
-    if (is_depthwise(&p))
+    if (conv_is_depthwise(&v))
         wk_parallel(v.groups, 65536 / (v.b * v.ny * v.nk) + 1, sum_channels, &p);
     else
         done = run_product(&p);

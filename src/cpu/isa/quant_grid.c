@@ -231,7 +231,7 @@ INLINE void parts_of(kind t, const uint8_t *b, block_parts *p, float *scale)
 
 /* ---- Numbers ------------------------------------------------------------ */
 
-#if defined __AVX512VBMI__
+#ifdef __AVX512VBMI__
 /* The points of IQ2 and IQ3 as their codes in registers: 32 of 256 .. 1024 at a time. */
 INLINE __m512i look_up(const wk_grid *g, int count, __m512i index)
 {

@@ -266,7 +266,7 @@ static void prepare(plan *p, const wk_gemm *g)
     }
     p->wide = j->bits->low == 8 || j->bits->table;
     j->zero = j->expand ? WK_ROW_ZERO : p->wide ? p->kernels->bias : j->type->zero;
-    for (int i = 0; i < 16 && j->type->values; i++)
+    for (int i = 0; i < 16 && j->bits->table; i++)
         j->values[i] = (int8_t)(j->type->values[i] ^ (p->kernels->bias ? 0x80 : 0));
     p->sides = g->b[1].data ? 2 : 1;
 #if defined __x86_64__

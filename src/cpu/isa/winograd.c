@@ -22,6 +22,12 @@ enum {
     MOST_K = 512        /* channels in one product */
 };
 
+typedef struct { /* [b, size[0], size[1], size[2], c], from [b, c, n[0], n[1], n[2]] */
+    const float *from;
+    float       *data;
+    int64_t      n[3], size[3], border[3], c;
+} channels_last;
+
 typedef struct {
     const wk_engine *e;
     const wk_tensor *from, *w;
@@ -37,12 +43,10 @@ typedef struct {
     int64_t          down, panels, together, kc;
     float           *u; /* [groups][down][T][c][mr] */
 
-    const wk_tensor *dy; /* of the gradient for the kernels, as all that follows */
-    field            g;
-    conv_places      g_tiles;
-    int64_t          g_offset[4], wide; /* panels of channels of the image */
-    int64_t          split[2];          /* parts of wide, and of down */
-    float           *sums;              /* [groups][down][T][wide][mr][nr] */
+    channels_last image, gradient; /* of the gradient for the kernels, as all that follows */
+    int64_t       wide;            /* panels of channels of the image */
+    int64_t       split[2];        /* parts of wide, and of down */
+    float        *sums;            /* [groups][down][T][wide][mr][nr] */
 } winograd;
 
 static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -102,15 +106,16 @@ static void transform_kernels(void *ctx, int64_t begin, int64_t end)
 
 /* ---- The image: V = B^T d B -------------------------------------------------- */
 
-/* d: [T][nr] of one channel; v: the same, each of the T kc * nr behind the one before. */
-INLINE void transform_tiles(const float *d, float *v, int64_t apart, int64_t nr)
+/* d: 4 x 4, down and right elements apart -> v: [T], apart elements each; of nr lanes. */
+INLINE void transform_tiles(const float *d, int64_t down, int64_t right, float *v, int64_t apart,
+                            int64_t nr)
 {
     for (int64_t l = 0; l < nr; l += VF) {
         vf w[4][4];
 #pragma GCC unroll 4
         for (int s = 0; s < 4; s++) {
-            vf d0 = vload(d + s * nr + l), d1 = vload(d + (4 + s) * nr + l);
-            vf d2 = vload(d + (8 + s) * nr + l), d3 = vload(d + (12 + s) * nr + l);
+            vf d0 = vload(d + s * right + l), d1 = vload(d + down + s * right + l);
+            vf d2 = vload(d + 2 * down + s * right + l), d3 = vload(d + 3 * down + s * right + l);
             w[0][s] = d0 - d2;
             w[1][s] = d1 + d2;
             w[2][s] = d2 - d1;
@@ -140,7 +145,7 @@ static void transform_panel(const winograd *p, int64_t group, int64_t at, int64_
             row[i] = (group * p->c + at + c + i / T) * p->f.plane + p->offset[i % T];
         conv_gather(&p->f, room, (int)nr, row, some * T, runs, n);
         for (int64_t i = 0; i < some; i++)
-            transform_tiles(room + i * T * nr, v + (c + i) * channel, apart, nr);
+            transform_tiles(room + i * T * nr, 4 * nr, nr, v + (c + i) * channel, apart, nr);
     }
 }
 
@@ -283,21 +288,28 @@ static bool arrange(winograd *p, const conv *v, const wk_call *c)
     return fits && p->from->dtype == WK_F32 && p->w->dtype == WK_F32 && p->out->dtype == WK_F32;
 }
 
-static bool arrange_tiles(winograd *p)
+/* The tiles, and how large an image is that has all of theirs. */
+static void arrange_grid(winograd *p)
 {
     conv_places *t = &p->tiles;
     *t = (conv_places){ .grid = { p->y[0], divide_up(p->y[1], 2), divide_up(p->y[2], 2) } };
-    p->f.split = 2;
+    t->count = t->grid[0] * t->grid[1] * t->grid[2];
     for (int i = 0; i < 3; i++) {
         p->f.border[i] = wk_max_i64(p->before[i], 0);
         p->f.size[i] = (i ? 2 * t->grid[i] + 2 : t->grid[i]) + p->f.border[i] - p->before[i];
     }
+}
+
+static bool arrange_tiles(winograd *p)
+{
+    conv_places *t = &p->tiles;
+    arrange_grid(p);
+    p->f.split = 2;
     if (!conv_field(&p->f, p->from, p->n))
         return false;
     for (int i = 0; i < T; i++)
         p->offset[i] = field_at(&p->f, 0, i / 4 + p->f.border[1] - p->before[1],
                                 i % 4 + p->f.border[2] - p->before[2]);
-    t->count = t->grid[0] * t->grid[1] * t->grid[2];
     t->from[0] = field_at(&p->f, 1, 0, 0);
     t->from[1] = field_at(&p->f, 0, 2, 0);
     t->to[0] = p->y[1] * p->y[2];
@@ -334,16 +346,73 @@ bool conv_winograd(const conv *v, const wk_call *c, const float *bias)
  *
  * The sum over all images and tiles of products of the transformed image with what makes
  * 16 numbers of 2 x 2 gradients, G^T (sum of (A dY A^T) (B^T d B)) G: the steps above, each
- * turned around.  Each thread has channels of its own and takes the tiles in order. */
+ * turned around.  Each thread has channels of its own and takes the tiles in order.  Here
+ * lanes are channels, which therefore lie side by side: a transformed tile is a row of what
+ * the engine reads. */
 
-/* dy: [4][nr] of one channel -> m: [T], apart elements each. */
-INLINE void transform_gradient(const float *dy, float *m, int64_t apart, int64_t nr)
+/* VF channels of a row. */
+static void turn_rows(void *ctx, int64_t begin, int64_t end)
+{
+    const channels_last *f = ctx;
+    const int64_t       *n = f->n, c = f->c, plane = n[0] * n[1] * n[2];
+    const int64_t        blocks = divide_up(c, VF), width = f->size[2];
+    int64_t              count = wk_max_i64(0, wk_min_i64(n[2], width - f->border[2]));
+    for (int64_t item = begin; item < end; item++) {
+        int64_t row = item / blocks, k = item % blocks * VF, lanes = wk_min_i64(VF, c - k);
+        int64_t i = row / f->size[1] % f->size[0] - f->border[0];
+        int64_t j = row % f->size[1] - f->border[1], image = row / f->size[1] / f->size[0];
+        float  *to = f->data + row * width * c + k;
+        bool    inside = i >= 0 && i < n[0] && j >= 0 && j < n[1];
+        int64_t first = inside ? f->border[2] : width, last = inside ? first + count : width;
+        for (int64_t w = 0; w < width; w = w + 1 == first ? last : w + 1)
+            vstore_part(to + w * c, vset(0), lanes);
+        const float *from = f->from + (image * c + k) * plane + (i * n[1] + j) * n[2];
+        for (int64_t w = 0; first + w < last; w += VF) {
+            int64_t left = wk_min_i64(VF, count - w);
+            vf      r[VF] = { { 0 } };
+            for (int64_t l = 0; l < lanes; l++) {
+                const float *at = from + l * plane + w;
+                __builtin_prefetch(at + 4 * VF);
+                r[l] = left == VF ? vload(at) : vload_part(at, left);
+            }
+            vtranspose(r);
+            for (int64_t l = 0; l < left; l++)
+                vstore_part(to + (first + w + l) * c, r[l], lanes);
+        }
+    }
+}
+
+/* x with zeros around it, its channels last; more floats may be read behind it. */
+static bool turn(channels_last *f, const wk_tensor *x, const int64_t n[3], int64_t more)
+{
+    f->c = wk_dim(x, 1);
+    int64_t    count = wk_dim(x, 0) * f->size[0] * f->size[1] * f->size[2] * f->c;
+    wk_tensor *room = wk_pool(wk_tensor_new(wk_cpu_device(), WK_F32, WK_SHAPE(count + more)));
+    if (!room)
+        return false;
+    f->data = wk_f32(room);
+    f->from = wk_f32(x);
+    memcpy(f->n, n, sizeof f->n);
+    memset(f->data + count, 0, (size_t)more * sizeof *f->data);
+    channels_last rows = *f;
+    if (f->size[2] == n[2] && f->size[1] == n[1] && !f->border[1] && !f->border[2]) {
+        rows.size[2] = rows.n[2] = n[1] * n[2]; /* a plane is a row */
+        rows.size[1] = rows.n[1] = 1;
+    }
+    int64_t items = count / (rows.size[2] * f->c) * divide_up(f->c, VF);
+    wk_parallel(items, 8192 / (rows.size[2] * VF) + 1, turn_rows, &rows);
+    return true;
+}
+
+/* dy: 2 x 2, down and right elements apart -> m: [T], apart elements each. */
+INLINE void transform_gradient(const float *dy, int64_t down, int64_t right, float *m,
+                               int64_t apart, int64_t nr)
 {
     for (int64_t l = 0; l < nr; l += VF) {
         vf t[4][2];
 #pragma GCC unroll 2
         for (int s = 0; s < 2; s++) {
-            vf y0 = vload(dy + s * nr + l), y1 = vload(dy + (2 + s) * nr + l);
+            vf y0 = vload(dy + s * right + l), y1 = vload(dy + down + s * right + l);
             t[0][s] = y0;
             t[1][s] = y0 + y1;
             t[2][s] = y0 - y1;
@@ -359,98 +428,80 @@ INLINE void transform_gradient(const float *dy, float *m, int64_t apart, int64_t
     }
 }
 
+enum { MOST_TILES = 128 }; /* in one product */
+
 typedef struct { /* what a thread works with: some tiles, and its channels of the image */
-    int64_t  group, wide[2], down[2], tiles;
-    int      panels, n[2][8];
-    conv_run runs[2][8][CONV_MOST_NR]; /* in the image, and in the gradient */
-    float   *room, *some, *a, *b;      /* gathered, transformed, and as the engine reads it */
+    int64_t group, wide[2], down[2], tiles;
+    int64_t at[2][MOST_TILES]; /* where they begin in the image, and in the gradient */
+    float  *a, *b;             /* transformed */
 } share;
 
-static void pack_image(const winograd *p, const share *w)
-{
-    const wk_engine *e = p->e;
-    const int64_t    k = p->together * e->nr, apart = k * e->nr;
-    for (int64_t j = w->wide[0]; j < w->wide[1]; j++) {
-        int64_t count = wk_min_i64(e->nr, p->c - j * e->nr);
-        for (int t = 0; t < w->panels; t++)
-            transform_panel(p, w->group, j * e->nr, count, w->runs[0][t], w->n[0][t], w->room,
-                            w->some + t * e->nr, apart, k);
-        for (int x = 0; x < T; x++) {
-            wk_mat from = { w->some + x * apart, WK_F32, k, 1 };
-            e->pack_b(w->b + ((j - w->wide[0]) * T + x) * apart, &from, count, w->tiles);
-        }
-    }
-}
+/* What a vector has too many is overwritten by the next. */
+static int64_t apart_a(const winograd *p) { return p->together * p->e->mr + VF; }
+static int64_t apart_b(const winograd *p) { return p->together * p->e->nr + VF; }
 
-static void pack_gradient(const winograd *p, const share *w, int64_t i, int64_t rows)
+static void multiply_share(const winograd *p, share *w, bool add)
 {
-    const wk_engine *e = p->e;
-    const int64_t    k = p->together * e->nr, apart = k * e->mr;
-    int64_t          row[CONV_MOST_NR * 4];
-    for (int64_t r = 0; r < rows * 4; r++)
-        row[r] = (w->group * p->m + i * e->mr + r / 4) * p->g.plane + p->g_offset[r % 4];
-    for (int t = 0; t < w->panels; t++) {
-        conv_gather(&p->g, w->room, e->nr, row, rows * 4, w->runs[1][t], w->n[1][t]);
-        for (int64_t r = 0; r < rows; r++)
-            transform_gradient(w->room + r * 4 * e->nr, w->some + r * k + t * e->nr, apart, e->nr);
-    }
-    for (int x = 0; x < T; x++) {
-        wk_mat from = { w->some + x * apart, WK_F32, k, 1 };
-        e->pack_a(w->a + x * apart, &from, rows, w->tiles);
-    }
-}
-
-static void add_tiles(const winograd *p, share *w, int64_t first)
-{
-    const wk_engine *e = p->e;
-    const int64_t    k = p->together * e->nr, all = p->b * p->tiles.count;
-    w->panels = (int)wk_min_i64(p->together, p->panels - first);
-    w->tiles = wk_min_i64(k, all - first * e->nr);
-    for (int t = 0; t < w->panels; t++) {
-        int64_t at = (first + t) * e->nr;
-        int     count = (int)wk_min_i64(e->nr, all - at);
-        w->n[0][t] = conv_runs(&p->tiles, at, count, w->runs[0][t]);
-        w->n[1][t] = conv_runs(&p->g_tiles, at, count, w->runs[1][t]);
-    }
-    pack_image(p, w);
+    const wk_engine     *e = p->e;
+    const channels_last *x = &p->image, *y = &p->gradient;
+    const int64_t        nr = e->nr, mr = e->mr;
+    for (int64_t j = w->wide[0]; j < w->wide[1]; j++)
+        for (int64_t t = 0; t < w->tiles; t++)
+            transform_tiles(x->data + w->at[0][t] + w->group * p->c + j * nr, x->size[2] * x->c,
+                            x->c, w->b + (j - w->wide[0]) * T * apart_b(p) + t * nr, apart_b(p),
+                            nr);
     for (int64_t i = w->down[0]; i < w->down[1]; i++) {
-        int64_t rows = wk_min_i64(e->mr, p->m - i * e->mr);
-        pack_gradient(p, w, i, rows);
-        for (int x = 0; x < T; x++)
+        for (int64_t t = 0; t < w->tiles; t++)
+            transform_gradient(y->data + w->at[1][t] + w->group * p->m + i * mr, y->size[2] * y->c,
+                               y->c, w->a + t * mr, apart_a(p), mr);
+        for (int k = 0; k < T; k++)
             for (int64_t j = w->wide[0]; j < w->wide[1]; j++) {
-                int64_t tile = ((w->group * p->down + i) * T + x) * p->wide + j;
-                e->kernel(&(wk_gemm_tile){ .rows = (int)rows,
-                                           .cols = (int)wk_min_i64(e->nr, p->c - j * e->nr),
+                int64_t tile = ((w->group * p->down + i) * T + k) * p->wide + j;
+                e->kernel(&(wk_gemm_tile){ .rows = (int)wk_min_i64(mr, p->m - i * mr),
+                                           .cols = (int)wk_min_i64(nr, p->c - j * nr),
                                            .k = w->tiles,
-                                           .a = w->a + x * k * e->mr,
-                                           .b = w->b + ((j - w->wide[0]) * T + x) * k * e->nr,
-                                           .c = p->sums + tile * e->mr * e->nr,
-                                           .ldc = e->nr,
-                                           .add = first > 0 });
+                                           .a = w->a + k * apart_a(p),
+                                           .b = w->b + ((j - w->wide[0]) * T + k) * apart_b(p),
+                                           .c = p->sums + tile * mr * nr,
+                                           .ldc = nr,
+                                           .add = add });
             }
     }
+}
+
+/* Tiles from first on. */
+static void add_tiles(const winograd *p, share *w, int64_t first)
+{
+    const int64_t *grid = p->tiles.grid, *before = p->before;
+    w->tiles = wk_min_i64(p->together, p->b * p->tiles.count - first);
+    for (int64_t t = 0; t < w->tiles; t++) {
+        int64_t at = first + t, right = at % grid[2] * 2, down = at / grid[2] % grid[1] * 2;
+        for (int i = 0; i < 2; i++) {
+            const channels_last *f = i ? &p->gradient : &p->image;
+            int64_t              u = i ? 0 : f->border[1] - before[1];
+            int64_t              v = i ? 0 : f->border[2] - before[2];
+            int64_t              row = at / grid[2] / grid[1] * f->size[1] + down + u;
+            w->at[i][t] = (row * f->size[2] + right + v) * f->c;
+        }
+    }
+    multiply_share(p, w, first > 0);
 }
 
 static void add_shares(void *ctx, int64_t begin, int64_t end)
 {
     const winograd *p = ctx;
-    const int64_t   mr = p->e->mr, nr = p->e->nr, k = p->together * nr;
-    const int64_t   most = divide_up(p->wide, p->split[0]);
-    const int64_t   room = wk_max_i64(TOGETHER * T, 4 * mr) * nr;
+    const int64_t   most = divide_up(p->wide, p->split[0]), a = T * apart_a(p);
     share           w;
-    w.room =
-        wk_scratch((size_t)(room + T * k * (wk_max_i64(mr, nr) + mr + most * nr)) * sizeof(float));
-    w.some = w.room + room;
-    w.a = w.some + T * k * wk_max_i64(mr, nr);
-    w.b = w.a + T * k * mr;
-    for (int64_t item = begin; w.room && item < end; item++) {
+    w.a = wk_scratch((size_t)(a + most * T * apart_b(p)) * sizeof(float));
+    w.b = w.a + a;
+    for (int64_t item = begin; w.a && item < end; item++) {
         int64_t i = item / p->split[0] % p->split[1], j = item % p->split[0];
         w.group = item / p->split[0] / p->split[1];
         for (int s = 0; s < 2; s++) {
             w.wide[s] = (j + s) * p->wide / p->split[0];
             w.down[s] = (i + s) * p->down / p->split[1];
         }
-        for (int64_t at = 0; at < p->panels; at += p->together)
+        for (int64_t at = 0; at < p->b * p->tiles.count; at += p->together)
             add_tiles(p, &w, at);
     }
 }
@@ -490,21 +541,17 @@ static void store_kernels(void *ctx, int64_t begin, int64_t end)
     }
 }
 
+/* The image and the gradient as tiles read them. */
 static bool arrange_gradient(winograd *p, const conv *v)
 {
-    p->dy = v->yt;
-    p->g.split = 2;
-    p->g_tiles = p->tiles;
-    for (int i = 0; i < 3; i++)
-        p->g.size[i] = (i ? 2 : 1) * p->tiles.grid[i];
-    if (!conv_field(&p->g, p->dy, v->y))
-        return false;
-    p->g_tiles.from[0] = field_at(&p->g, 1, 0, 0);
-    p->g_tiles.from[1] = field_at(&p->g, 0, 2, 0);
-    p->g_tiles.image_from = p->groups * p->m * p->g.plane;
-    for (int i = 0; i < 4; i++)
-        p->g_offset[i] = field_at(&p->g, 0, i / 2, i % 2);
-    return true;
+    int64_t more = 2 * p->e->nr + 2 * p->e->mr; /* lanes without channels */
+    arrange_grid(p);
+    for (int i = 0; i < 3; i++) {
+        p->image.border[i] = wk_max_i64(p->before[i], 0);
+        p->image.size[i] = p->f.size[i];
+        p->gradient.size[i] = (i ? 2 : 1) * p->tiles.grid[i];
+    }
+    return turn(&p->image, v->xt, v->x, more) && turn(&p->gradient, v->yt, v->y, more);
 }
 
 bool conv_winograd_weight(const conv *v, const wk_call *c)
@@ -517,11 +564,10 @@ bool conv_winograd_weight(const conv *v, const wk_call *c)
     p.wide = divide_up(p.c, nr);
     p.split[0] = wk_min_i64(p.wide, each);
     p.split[1] = wk_min_i64(p.down, divide_up(each, p.split[0]));
-    if (!arrange_tiles(&p) || !arrange_gradient(&p, v))
+    if (!arrange_gradient(&p, v))
         return false;
-    p.panels = divide_up(p.b * p.tiles.count, nr);
-    int64_t bytes = T * p.wide * nr * nr * (int64_t)sizeof(float); /* whatever the threads */
-    for (p.together = 1; 2 * p.together * nr <= 64 && 2 * p.together * bytes <= MOST_V;)
+    int64_t bytes = T * p.wide * nr * (int64_t)sizeof(float); /* of a tile, whatever the threads */
+    for (p.together = 32; 2 * p.together <= MOST_TILES && 2 * p.together * bytes <= MOST_V;)
         p.together *= 2;
     wk_tensor *sums = wk_pool(
         wk_tensor_new(wk_cpu_device(), WK_F32, WK_SHAPE(p.groups * p.down * T, p.wide * mr * nr)));
