@@ -356,8 +356,8 @@ INLINE void expand(kind t, const void *points, const uint8_t *b, int64_t blocks,
 #else
             vi x = points_of(t, points, b, &p, v);
 #endif
-            vi other = is_iq1(t) ? x - viset(0x02020202) : viset((int32_t)0x80808080u) - x;
-            x = vchoose_bytes(p.sign + v * (VBYTES / 8), other, x);
+            vu other = is_iq1(t) ? (vu)x - 0x02020202u : 0x80808080u - (vu)x;
+            x = vchoose_bytes(p.sign + v * (VBYTES / 8), (vi)other, x);
             memcpy(number, &x, sizeof x);
         }
     }
