@@ -11,6 +11,9 @@
 #if defined WITH_avx2
 #include <cpuid.h>
 #endif
+#if defined WITH_dotprod
+#include <sys/auxv.h>
+#endif
 
 /* ---- Instruction sets --------------------------------------------------- */
 
@@ -36,6 +39,11 @@ static bool has_avx512bf16(void)
 static bool has_amx(void) { return has_avx512bf16() && wk_amx_usable(); }
 #endif
 
+#if defined WITH_dotprod
+static bool has_dotprod(void) { return getauxval(AT_HWCAP) & HWCAP_ASIMDDP; }
+static bool has_i8mm(void) { return has_dotprod() && getauxval(AT_HWCAP2) & HWCAP2_I8MM; }
+#endif
+
 static const struct { /* from the plainest to the best */
     const wk_cpu_isa *isa;
     bool (*has)(void);
@@ -45,6 +53,9 @@ static const struct { /* from the plainest to the best */
     { &wk_cpu_avx2, has_avx2 },       { &wk_cpu_avx512, has_avx512 },
     { &wk_cpu_avx512vnni, has_vnni }, { &wk_cpu_avx512bf16, has_avx512bf16 },
     { &wk_cpu_amx, has_amx },
+#elif defined WITH_dotprod
+    { &wk_cpu_dotprod, has_dotprod },
+    { &wk_cpu_i8mm, has_i8mm },
 #endif
 };
 

@@ -69,6 +69,8 @@ static void quantize_group(const plan *p, int64_t group, float *room)
             p->kernels->quantize(&p->j, row, p->units,
                                  x + i * (p->j.few ? wk_quant_record(&p->j) : 1));
     }
+    if (p->kernels->zip && !p->j.few)
+        p->kernels->zip(x, p->units, wk_quant_record(&p->j) * rows, rows);
 }
 
 /* ---- Few rows ----------------------------------------------------------- */
@@ -166,6 +168,9 @@ static void tiles(const plan *p, int64_t i, int64_t i_end, int64_t j, int64_t pa
                 else
                     unpack(p, w, unit, units, r, beside);
             }
+            if (p->kernels->zip)
+                p->kernels->zip((uint32_t *)(void *)r->quads, units, WK_QUADS * 2 * WK_PANEL,
+                                2 * WK_PANEL);
             wk_quant_tile t = { .w = r->quads,
                                 .scale = r->scale,
                                 .offset = p->j.bits->least ? r->offset : NULL,
