@@ -289,6 +289,31 @@ static void alone(const char *isa)
 
 TEST(quantized_rows_are_the_same_alone) { each_isa(alone); }
 
+/* Instruction sets that differ in their products of bytes alone have the same bits: NEON's. */
+TEST(quantized_layers_are_the_same_in_vectors_of_one_width)
+{
+    wk_cpu_device();
+    const wk_cpu_isa *isas[MOST_ISAS], *before = wk_cpu_current();
+    int               n = wk_cpu_list(isas, MOST_ISAS);
+    for (size_t i = 0; i < WK_COUNT(types) && wk_ok(); i++)
+        for (int64_t m = 1; m < 40; m += 1 + below(8)) {
+            wk_scope   s = wk_mark();
+            wk_layer   p = { wk_pack(weight_of(types[i], 1 + below(90), 256 * (1 + below(3)))),
+                             NULL };
+            wk_tensor *x = wk_randn(m, p.weight ? wk_dim(p.weight, 1) : 1), *y[MOST_ISAS];
+            for (int k = 0; k < n && isas[k]->level == isas[0]->level; k++) {
+                wk_cpu_use(isas[k]);
+                y[k] = wk_linear(x, p);
+                if (CHECK(y[0] && y[k]))
+                    CHECK_MSG(!memcmp(wk_data(y[0]), wk_data(y[k]), wk_bytes(y[0])),
+                              "%s differs from %s: %d rows with %s", isas[k]->name, isas[0]->name,
+                              (int)m, wk_dtype_name(types[i]));
+            }
+            wk_cpu_use(before);
+            wk_sweep(s);
+        }
+}
+
 TEST(quantized_layers_on_any_number_of_threads)
 {
     int threads = wk_threads();
