@@ -105,6 +105,8 @@ $(BUILD)/obj/src/cpu/x86/%_bf16.o $(BUILD)/obj/src/cpu/x86/amx_%.o: FLAGS += $(F
 $(BUILD)/obj/src/cpu/x86/amx_blocks.o: FLAGS += -mavx512vbmi
 $(BUILD)/obj/src/cpu/x86/%_vnni.o: FLAGS += -mavx512vnni
 $(BUILD)/obj/src/cpu/x86/quant_grid_vnni.o: FLAGS += -mavx512vbmi
+$(BUILD)/obj/src/cpu/x86/quant_avxvnni.o: ARCH := -mavxvnni -mno-avx512f
+$(BUILD)/obj/tests/cpu/avxvnni.o: ARCH := $(if $(FLAGS_avx2),$(FLAGS_avx2) -mno-avx512f)
 # Behind CFLAGS, of whose -march only the last one counts.
 $(BUILD)/obj/src/cpu/arm/%_dotprod.o: ARCH := -march=armv8.2-a+dotprod
 $(BUILD)/obj/src/cpu/arm/%_i8mm.o: ARCH := -march=armv8.2-a+i8mm

@@ -147,7 +147,8 @@ struct wk_quant_rows {
 const void *wk_quant_points(int grid);
 
 struct wk_quant_kernels {
-    int bias; /* what is added to signed numbers of 8 bits */
+    int bias;      /* what is added to signed numbers of 8 bits */
+    int tile_bias; /* the same in tiles: by unpack(), or by them themselves */
     void (*quantize)(const wk_quant_job *j, const float *row, int64_t units, uint32_t *x);
     void (*scales[WK_SCALES_COUNT])(const uint8_t *head, int64_t blocks, float *scale,
                                     float *offset);
