@@ -68,6 +68,10 @@ OBJ          += $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard src/cpu/x86/*.c))
 else
 ISAS := base
 endif
+ifneq ($(and $(filter aarch64-%,$(MACHINE)),$(findstring linux,$(MACHINE))),)
+WITH_ARM := -DWITH_dotprod
+OBJ      += $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard src/cpu/arm/*.c))
+endif
 OBJ += $(foreach isa,$(ISAS),$(KERNELS:%.c=$(BUILD)/obj/%.$(isa).o))
 
 APP      := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard apps/wick/*.c))
@@ -95,12 +99,17 @@ $(BUILD)/obj/src/cpu/isa/%.$(1).o: src/cpu/isa/%.c $(BUILD)/flags
 endef
 $(foreach isa,$(ISAS),$(eval $(call isa_rule,$(isa))))
 
-$(BUILD)/obj/src/cpu/cpu.o $(BUILD)/obj/src/cpu/host.o: FLAGS += $(ISAS:%=-DWITH_%)
+$(BUILD)/obj/src/cpu/cpu.o $(BUILD)/obj/src/cpu/host.o: FLAGS += $(ISAS:%=-DWITH_%) $(WITH_ARM)
 $(BUILD)/obj/src/cpu/x86/%.o: FLAGS += $(FLAGS_avx512)
 $(BUILD)/obj/src/cpu/x86/%_bf16.o $(BUILD)/obj/src/cpu/x86/amx_%.o: FLAGS += $(FLAGS_bf16)
 $(BUILD)/obj/src/cpu/x86/amx_blocks.o: FLAGS += -mavx512vbmi
 $(BUILD)/obj/src/cpu/x86/%_vnni.o: FLAGS += -mavx512vnni
 $(BUILD)/obj/src/cpu/x86/quant_grid_vnni.o: FLAGS += -mavx512vbmi
+$(BUILD)/obj/src/cpu/x86/quant_avxvnni.o: ARCH := -mavxvnni -mno-avx512f
+$(BUILD)/obj/tests/cpu/avxvnni.o: ARCH := $(if $(FLAGS_avx2),$(FLAGS_avx2) -mno-avx512f)
+# Behind CFLAGS, of whose -march only the last one counts.
+$(BUILD)/obj/src/cpu/arm/%_dotprod.o: ARCH := -march=armv8.2-a+dotprod
+$(BUILD)/obj/src/cpu/arm/%_i8mm.o: ARCH := -march=armv8.2-a+i8mm
 $(BUILD)/obj/tests/%.o: FLAGS += -Itests
 $(BUILD)/obj/tests/cpu/amx_%.o: FLAGS += $(FLAGS_avx512) $(FLAGS_bf16)
 # Where speed is not decided, small is better: portable kernels are the reference.
@@ -119,7 +128,7 @@ $(COLD:%=$(BUILD)/obj/src/%.o): SMALL := -Os
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) $(CFLAGS) $(SMALL) -MMD -MP -c $< -o $@
+	$(CC) $(FLAGS) $(CFLAGS) $(SMALL) $(ARCH) -MMD -MP -c $< -o $@
 
 $(BUILD)/libwick.a: $(OBJ)
 	@rm -f $@

@@ -86,7 +86,7 @@ static void manual(void)
     printf(".SH EXIT STATUS\n0: done; 1: failed; 2: wrong usage; 130: interrupted.\n"
            ".SH ENVIRONMENT\n"
            ".TP\n.B WICK_THREADS\nhow many threads\n"
-           ".TP\n.B WICK_CPU\nan instruction set: base, avx2, avx512, amx\n"
+           ".TP\n.B WICK_CPU\nan instruction set: base, avx2, avx512, amx, i8mm\n"
            ".TP\n.B WICK_LOG\nerror, warn, info or debug\n"
            ".TP\n.B WICK_TRACE\nops, fallback: every operation, or those without a fast kernel\n"
            ".TP\n.B WICK_ABORT\nabort where the first error happens\n");

@@ -11,6 +11,9 @@
 #if defined WITH_avx2
 #include <cpuid.h>
 #endif
+#if defined WITH_dotprod
+#include <sys/auxv.h>
+#endif
 
 /* ---- Instruction sets --------------------------------------------------- */
 
@@ -21,19 +24,29 @@ static bool has_avx2(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
+static bool leaf_7_1(unsigned bit)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> bit & 1;
+}
+/* Not where the compiler may use AVX-512 in kernels for AVX2 (-march=native). */
+static bool has_avxvnni(void)
+{
+    return has_avx2() && leaf_7_1(4) && !wk_cpu_quant_kernels_avx2.bias;
+}
 static bool has_avx512(void)
 {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 static bool has_vnni(void) { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
-static bool has_avx512bf16(void)
-{
-    enum { BF16 = 1 << 5 };
-    unsigned a, b, c, d;
-    return has_vnni() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & BF16;
-}
+static bool has_avx512bf16(void) { return has_vnni() && leaf_7_1(5); }
 static bool has_amx(void) { return has_avx512bf16() && wk_amx_usable(); }
+#endif
+
+#if defined WITH_dotprod
+static bool has_dotprod(void) { return getauxval(AT_HWCAP) & HWCAP_ASIMDDP; }
+static bool has_i8mm(void) { return has_dotprod() && getauxval(AT_HWCAP2) & HWCAP2_I8MM; }
 #endif
 
 static const struct { /* from the plainest to the best */
@@ -42,9 +55,15 @@ static const struct { /* from the plainest to the best */
 } known[] = {
     { &wk_cpu_base, always },
 #if defined WITH_avx2
-    { &wk_cpu_avx2, has_avx2 },       { &wk_cpu_avx512, has_avx512 },
-    { &wk_cpu_avx512vnni, has_vnni }, { &wk_cpu_avx512bf16, has_avx512bf16 },
+    { &wk_cpu_avx2, has_avx2 },
+    { &wk_cpu_avxvnni, has_avxvnni },
+    { &wk_cpu_avx512, has_avx512 },
+    { &wk_cpu_avx512vnni, has_vnni },
+    { &wk_cpu_avx512bf16, has_avx512bf16 },
     { &wk_cpu_amx, has_amx },
+#elif defined WITH_dotprod
+    { &wk_cpu_dotprod, has_dotprod },
+    { &wk_cpu_i8mm, has_i8mm },
 #endif
 };
 

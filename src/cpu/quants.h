@@ -147,7 +147,8 @@ struct wk_quant_rows {
 const void *wk_quant_points(int grid);
 
 struct wk_quant_kernels {
-    int bias; /* what is added to signed numbers of 8 bits */
+    int bias;      /* what is added to signed numbers of 8 bits */
+    int tile_bias; /* the same in tiles: by unpack(), or by them themselves */
     void (*quantize)(const wk_quant_job *j, const float *row, int64_t units, uint32_t *x);
     void (*scales[WK_SCALES_COUNT])(const uint8_t *head, int64_t blocks, float *scale,
                                     float *offset);
@@ -156,7 +157,10 @@ struct wk_quant_kernels {
     /* The sums of a panel with one row of x, with few. */
     wk_quant_few_fn one[WK_NUMBERS_COUNT], few[WK_NUMBERS_COUNT];
     void (*tile[2][2])(const wk_quant_tile *t); /* numbers of 8 bits or not; 4 or 6 rows */
-    const wk_quant_rows *rows, *rows_vbmi;      /* with AVX-512 VBMI what is better then, or NULL */
+    /* Tiles that take 8 k at a time: the quads of a unit, [4][2][rows] words, become
+     * [4][rows][2], of x's rows and of the two panels' outputs.  Else NULL. */
+    void (*zip)(uint32_t *quads, int64_t units, int64_t record, int rows);
+    const wk_quant_rows *rows, *rows_vbmi; /* with AVX-512 VBMI what is better then, or NULL */
 };
 
 /* Is there a product with weights of this type as they are in files? */

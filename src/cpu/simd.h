@@ -360,7 +360,7 @@ static inline void vnarrow_bytes(int8_t *p, vi a)
 
 /* sum + w0 a0 + w1 a1 + w2 a2 + w3 a3 in each lane; w: 0 .. 127, a: -127 .. 127.  With
  * VBIAS w has up to 255. */
-#if defined __AVX512VNNI__
+#if defined __AVX512VNNI__ || defined WK_VNNI_256
 enum { VBIAS = 128 };
 #else
 enum { VBIAS = 0 };
@@ -372,6 +372,15 @@ static inline vi vdot(vi sum, vi w, vi a)
 #elif defined __AVX512F__
     __m512i pairs = _mm512_maddubs_epi16((__m512i)w, (__m512i)a);
     return sum + (vi)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+#elif defined WK_VNNI_EMULATED /* for tests */
+    const __m256i low = _mm256_set1_epi16(255);
+    __m256i       even = _mm256_srai_epi16(_mm256_slli_epi16((__m256i)a, 8), 8);
+    __m256i       odd = _mm256_srai_epi16((__m256i)a, 8);
+    even = _mm256_madd_epi16(even, _mm256_and_si256((__m256i)w, low));
+    odd = _mm256_madd_epi16(odd, _mm256_srli_epi16((__m256i)w, 8));
+    return sum + (vi)even + (vi)odd;
+#elif defined WK_VNNI_256
+    return (vi)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)w, (__m256i)a);
 #elif defined __AVX2__
     __m256i pairs = _mm256_maddubs_epi16((__m256i)w, (__m256i)a);
     return sum + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
@@ -413,7 +422,7 @@ static inline vi vdot_small_sum(vi sum)
  * fit into 16 bits if they were not made signed by a. */
 static inline vi vdot_signed(vi sum, vi w, vi a)
 {
-#if defined __AVX512VNNI__
+#if defined __AVX512VNNI__ || defined WK_VNNI_256
     return vdot(sum, w, a);
 #elif defined __AVX512F__
     __mmask64 minus = _mm512_movepi8_mask((__m512i)w);

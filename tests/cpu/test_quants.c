@@ -6,6 +6,7 @@
  * change, half a step for each number. */
 #include "../../src/core/quant.h"
 #include "../../src/cpu/cpu.h"
+#include "../../src/cpu/quants.h"
 #include "test.h"
 
 #include <math.h>
@@ -30,12 +31,26 @@ static int64_t below(int64_t n)
     return (int64_t)((state >> 33) % (uint64_t)n);
 }
 
+#if defined             __x86_64__
+extern const wk_cpu_isa emulated_avxvnni; /* see avxvnni.c */
+#endif
+
+static int list(const wk_cpu_isa **isas)
+{
+    int n = wk_cpu_list(isas, MOST_ISAS - 1);
+#if defined __x86_64__
+    if (__builtin_cpu_supports("avx2") && !wk_cpu_quant_kernels_avx2.bias)
+        isas[n++] = &emulated_avxvnni;
+#endif
+    return n;
+}
+
 /* fn for every instruction set that is here, on 1 or more threads. */
 static void each_isa(void (*fn)(const char *isa))
 {
     wk_cpu_device(); /* makes its choice of an instruction set */
     const wk_cpu_isa *isas[MOST_ISAS], *before = wk_cpu_current();
-    int               n = wk_cpu_list(isas, MOST_ISAS), threads = wk_threads();
+    int               n = list(isas), threads = wk_threads();
     for (int i = 0; i < n && wk_ok(); i++) {
         wk_cpu_use(isas[i]);
         wk_set_threads(1 + i % 3);
@@ -288,6 +303,36 @@ static void alone(const char *isa)
 }
 
 TEST(quantized_rows_are_the_same_alone) { each_isa(alone); }
+
+/* Instruction sets that differ in their products of bytes alone have the same bits: NEON, dotprod
+ * and i8mm; AVX2 and VNNI in AVX2. */
+TEST(quantized_layers_are_the_same_in_vectors_of_one_width)
+{
+    wk_cpu_device();
+    const wk_cpu_isa *isas[MOST_ISAS], *before = wk_cpu_current();
+    int               n = list(isas);
+    for (size_t i = 0; i < WK_COUNT(types) && wk_ok(); i++)
+        for (int64_t m = 1; m < 40; m += 1 + below(8)) {
+            wk_scope   s = wk_mark();
+            wk_layer   p = { wk_pack(weight_of(types[i], 1 + below(90), 256 * (1 + below(3)))),
+                             NULL };
+            wk_tensor *x = wk_randn(m, p.weight ? wk_dim(p.weight, 1) : 1), *y[MOST_ISAS];
+            for (int k = 0, first; k < n; k++) {
+                for (first = 0; isas[first]->level != isas[k]->level; first++)
+                    ;
+                if (!isas[k]->quant || isas[k]->level == WK_LEVEL_avx512)
+                    continue;
+                wk_cpu_use(isas[k]);
+                y[k] = wk_linear(x, p);
+                if (CHECK(y[first] && y[k]))
+                    CHECK_MSG(!memcmp(wk_data(y[first]), wk_data(y[k]), wk_bytes(y[k])),
+                              "%s differs from %s: %d rows with %s", isas[k]->name,
+                              isas[first]->name, (int)m, wk_dtype_name(types[i]));
+            }
+            wk_cpu_use(before);
+            wk_sweep(s);
+        }
+}
 
 TEST(quantized_layers_on_any_number_of_threads)
 {

@@ -5,36 +5,14 @@
  * products, once.  With more rows they are first made bytes, and the scales f32, in a
  * part of the first-level cache, from where tiles of up to 12 rows and 16 outputs take
  * them.  All that depends on the type is constant in the loops, or done once in 256 k. */
-#include "../quants.h"
-#include "../simd.h"
 #include "isa.h"
-
-#define INLINE static inline __attribute__((always_inline))
-#if defined __clang__
-#define UNROLLED _Pragma("clang loop unroll(full)")
-#else
-#define UNROLLED _Pragma("GCC unroll 16")
-#endif
+#include "quant_tile.h"
 
 enum { PARTS = WK_PANEL / VF }; /* vectors of the lanes of a panel */
 
 #define EACH(h)                                                                                    \
     UNROLLED                                                                                       \
     for (int h = 0; h < PARTS; h++)
-
-INLINE vi broadcast(const uint32_t *p)
-{
-    int32_t x;
-    memcpy(&x, p, sizeof x);
-    return viset(x);
-}
-
-INLINE vf broadcast_f32(const uint32_t *p)
-{
-    float x;
-    memcpy(&x, p, sizeof x);
-    return vset(x);
-}
 
 /* ---- x ------------------------------------------------------------------ */
 
@@ -366,88 +344,6 @@ INLINE void few(int m, wk_quant_bits f, const wk_quant_job *j, const char *p, co
     EACH(h) if (m == 1) vstore(sums + h * VF, single[h]);
 }
 
-/* ---- Tiles -------------------------------------------------------------- */
-
-#if defined __AVX2__ && !defined __AVX512F__
-enum { WIDTH = 1 }; /* vectors of a tile: as many as registers allow */
-#else
-enum { WIDTH = 2 };
-#endif
-
-INLINE void tile_part(int rows, bool wide, const wk_quant_tile *t, int at)
-{
-    const uint32_t *x = t->x;
-    const char     *w = t->w + 4 * at;
-    const float    *scale = t->scale + at, *offset = t->offset ? t->offset + at : NULL;
-    vf              sum[WK_TILE][WIDTH];
-    UNROLLED
-    for (int i = 0; i < rows; i++) {
-        UNROLLED
-        for (int v = 0; v < WIDTH; v++)
-            sum[i][v] = t->add ? vload(t->c + i * WK_SIDE + at + v * VF) : vset(0);
-    }
-    for (int64_t n = t->units; n > 0; n--) {
-        const uint32_t *scale_x = x + WK_QUADS * rows, *extra = scale_x + rows;
-        for (int part = 0; part < t->parts; part++, extra += rows, scale += 2 * WK_PANEL) {
-            vi acc[WK_TILE][WIDTH];
-            UNROLLED
-            for (int i = 0; i < rows; i++) {
-                UNROLLED
-                for (int v = 0; v < WIDTH; v++)
-                    acc[i][v] = offset ? viset(0) : broadcast(extra + i);
-            }
-            for (int half = t->parts; half <= 2; half++) {
-                UNROLLED
-                for (int q = 0; q < WK_QUADS / 2; q++, w += 2 * WK_QUAD_BYTES, x += rows) {
-                    vi y[WIDTH];
-                    UNROLLED
-                    for (int v = 0; v < WIDTH; v++)
-                        y[v] = vload_words(w + v * VBYTES);
-                    UNROLLED
-                    for (int i = 0; i < rows; i++) {
-                        vi z = broadcast(x + i);
-                        UNROLLED
-                        for (int v = 0; v < WIDTH; v++)
-                            acc[i][v] =
-                                wide ? vdot_signed(acc[i][v], y[v], z) : vdot(acc[i][v], y[v], z);
-                    }
-                }
-            }
-            UNROLLED
-            for (int i = 0; i < rows; i++) {
-                vf z = broadcast_f32(scale_x + i);
-                UNROLLED
-                for (int v = 0; v < WIDTH; v++)
-                    sum[i][v] = vfma(__builtin_convertvector(acc[i][v], vf),
-                                     vload(scale + v * VF) * z, sum[i][v]);
-            }
-            if (!offset)
-                continue;
-            UNROLLED
-            for (int i = 0; i < rows; i++) {
-                vf z = broadcast_f32(extra + i);
-                UNROLLED
-                for (int v = 0; v < WIDTH; v++)
-                    sum[i][v] = vfma(vload(offset + v * VF), z, sum[i][v]);
-            }
-            offset += 2 * WK_PANEL;
-        }
-        x = extra;
-    }
-    UNROLLED
-    for (int i = 0; i < rows; i++) {
-        UNROLLED
-        for (int v = 0; v < WIDTH; v++)
-            vstore(t->c + i * WK_SIDE + at + v * VF, sum[i][v]);
-    }
-}
-
-INLINE void tile(int rows, bool wide, const wk_quant_tile *t)
-{
-    for (int at = 0; at < 2 * WK_PANEL; at += WIDTH * VF)
-        tile_part(rows, wide, t, at);
-}
-
 /* ---- All of it ---------------------------------------------------------- */
 
 #define KERNELS(name, ...)                                                                         \
@@ -465,9 +361,6 @@ INLINE void tile(int rows, bool wide, const wk_quant_tile *t)
     }
 WK_NUMBERS(KERNELS)
 
-#define TILES(wide)                                                                                \
-    static void tile_4_##wide(const wk_quant_tile *t) { tile(4, wide, t); }                        \
-    static void tile_6_##wide(const wk_quant_tile *t) { tile(6, wide, t); }
 TILES(0)
 #if defined __AVX512VNNI__ || !defined __AVX2__
 #define tile_4_1 tile_4_0
@@ -482,6 +375,7 @@ TILES(1)
 #define SCALE(name)       [WK_SCALES_##name] = name##_scales,
 const wk_quant_kernels WK_ISA(quant_kernels) = {
     .bias = VBIAS,
+    .tile_bias = VBIAS,
     .quantize = quantize,
     .scales = { WK_SCALES(SCALE) },
     .unpack = { WK_NUMBERS(UNPACK) },

@@ -69,6 +69,8 @@ static void quantize_group(const plan *p, int64_t group, float *room)
             p->kernels->quantize(&p->j, row, p->units,
                                  x + i * (p->j.few ? wk_quant_record(&p->j) : 1));
     }
+    if (p->kernels->zip && !p->j.few)
+        p->kernels->zip(x, p->units, wk_quant_record(&p->j) * rows, rows);
 }
 
 /* ---- Few rows ----------------------------------------------------------- */
@@ -166,6 +168,9 @@ static void tiles(const plan *p, int64_t i, int64_t i_end, int64_t j, int64_t pa
                 else
                     unpack(p, w, unit, units, r, beside);
             }
+            if (p->kernels->zip)
+                p->kernels->zip((uint32_t *)(void *)r->quads, units, WK_QUADS * 2 * WK_PANEL,
+                                2 * WK_PANEL);
             wk_quant_tile t = { .w = r->quads,
                                 .scale = r->scale,
                                 .offset = p->j.bits->least ? r->offset : NULL,
@@ -234,7 +239,6 @@ static void work(void *ctx, int thread, int threads)
 static void shape_work(plan *p, int threads)
 {
     int64_t m = p->g->m;
-    p->j.few = m <= FEW;
     p->j.rows = p->j.few ? (int)m : divide_up(m, 4) * 4 < divide_up(m, 6) * 6 && m <= 16 ? 4 : 6;
     p->groups = divide_up(m, p->j.rows);
     p->down = wk_min_i64(BLOCK_ROWS / p->j.rows, p->groups);
@@ -254,6 +258,7 @@ static void prepare(plan *p, const wk_gemm *g)
     p->kernels = wk_cpu_current()->quant;
     wk_quant_job *j = &p->j;
     int           type = g->b[0].dtype - WK_Q4_0;
+    j->few = g->m <= FEW;
     j->type = &wk_quants[type];
     j->layout = &wk_quant_layouts[type];
     j->bits = &wk_quant_bits_of[j->layout->numbers];
@@ -265,7 +270,8 @@ static void prepare(plan *p, const wk_gemm *g)
         j->bits = &bits_of_rows[j->type->group < WK_UNIT];
     }
     p->wide = j->bits->low == 8 || j->bits->table;
-    j->zero = j->expand ? WK_ROW_ZERO : p->wide ? p->kernels->bias : j->type->zero;
+    int bias = j->few ? p->kernels->bias : p->kernels->tile_bias;
+    j->zero = j->expand ? WK_ROW_ZERO : p->wide ? bias : j->type->zero;
     for (int i = 0; i < 16 && j->bits->table; i++)
         j->values[i] = (int8_t)(j->type->values[i] ^ (p->kernels->bias ? 0x80 : 0));
     p->sides = g->b[1].data ? 2 : 1;
