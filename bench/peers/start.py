@@ -2,7 +2,8 @@
 """Seconds from the start of programs to the first byte they print and to their end, and their
 largest resident memory: medians of rounds in turns.
 
-    python3 bench/peers/start.py ROUNDS 'build/wick run FILE.gguf "TEXT" -n 1 -q' 'LLAMA_SIMPLE -m FILE.gguf -n 1 "TEXT"'
+    python3 bench/peers/start.py ROUNDS 'build/wick run FILE.gguf "TEXT" -n 1 -q' \\
+        'LLAMA_SIMPLE -m FILE.gguf -n 1 "TEXT"'
 
 llama.cpp's examples/simple prints a prompt's text together with the first new token.
 """
