@@ -22,6 +22,9 @@ typedef struct wk_archive wk_archive;
 WK_API wk_archive *wk_archive_open(const char *path);
 WK_API void        wk_archive_free(wk_archive *a);
 
+/* Is it GGUF, or a LLaMA from before, by its first bytes? */
+WK_API bool wk_archive_is_gguf(const char *path);
+
 WK_API const char *wk_archive_path(const wk_archive *a); /* as it was opened */
 WK_API int         wk_archive_count(const wk_archive *a);
 WK_API const char *wk_archive_name(const wk_archive *a, int i);  /* in the order of the file */

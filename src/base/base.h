@@ -187,6 +187,9 @@ bool  wk_path_is_file(const char *path);
 bool  wk_path_is_folder(const char *path);
 char *wk_path_join(const char *folder, const char *name); /* wk_free() it */
 
+/* Fails with WK_ERR_FORMAT, naming the file; false. */
+bool WK_PRINTF(2, 3) wk_file_refuse(const wk_file *f, const char *format, ...);
+
 /* How many files in a folder have names with that end; first: of these, by name (NULL: none, or
  * not wanted): wk_free() it. */
 int wk_folder_count(const char *folder, const char *end, char **first);

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -80,6 +81,17 @@ void wk_file_unread(const void *data, size_t bytes)
     uintptr_t from = (at + page - 1) / page * page, to = (at + bytes) / page * page;
     if (to > from)
         madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
+bool wk_file_refuse(const wk_file *f, const char *format, ...)
+{
+    char    text[300];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    wk_fail(WK_ERR_FORMAT, "%s: %s", f->path, text);
+    return false;
 }
 
 /* ---- Paths -------------------------------------------------------------- */

@@ -236,6 +236,8 @@ typedef union { /* each operation reads one of these */
 /* A step of Adam in one pass: p, and in place m, v and (or NULL) the largest v so far. */
 bool wk_adam(wk_tensor *p, wk_tensor *g, wk_tensor *const state[3], const wk_options *opt);
 
+enum { WK_MOST_LAYERS = 8 }; /* of linear_cat */
+
 /* The same of SGD: p, and in place m, which may be NULL. */
 bool wk_sgd(wk_tensor *p, wk_tensor *g, wk_tensor *m, const wk_options *opt);
 

@@ -15,6 +15,14 @@
 
 #include "../core/core.h"
 
+/* Of loops whose bounds are constants after all is inlined. */
+#define INLINE static inline __attribute__((always_inline))
+#if defined __clang__
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#else
+#define UNROLLED _Pragma("GCC unroll 16")
+#endif
+
 typedef struct wk_gemm wk_gemm;
 
 /* Elements (i, p) at data + (i * row + p * col) * size of dtype; strides of any sign. */

@@ -3,13 +3,6 @@
 #include "quants.h"
 #include "shared.h"
 
-#define INLINE static inline __attribute__((always_inline))
-#if defined __clang__
-#define UNROLLED _Pragma("clang loop unroll(full)")
-#else
-#define UNROLLED _Pragma("GCC unroll 16")
-#endif
-
 const wk_quant_bits wk_quant_bits_of[WK_NUMBERS_COUNT] = {
 #define BITS(name, ...) [WK_NUMBERS_##name] = { __VA_ARGS__ },
     WK_NUMBERS(BITS)

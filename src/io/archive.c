@@ -57,6 +57,14 @@ wk_entry *wk_archive_sorted(const wk_archive *a, size_t first)
 
 /* ---- Opening ------------------------------------------------------------ */
 
+bool wk_archive_is_gguf(const char *path)
+{
+    wk_file *f = wk_file_open(path);
+    bool     is = f && (wk_gguf_is(f) || wk_ggml_is(f));
+    wk_file_release(f);
+    return is;
+}
+
 static bool read_file(wk_archive *a, const char *path)
 {
     wk_file *f = wk_file_open(path);

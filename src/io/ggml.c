@@ -25,21 +25,10 @@ typedef struct {
     uint64_t    vocab, width, heads, layers, turning, file_type;
 } reader;
 
-static bool WK_PRINTF(2, 3) refuse(const reader *r, const char *format, ...)
-{
-    char    text[300];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    wk_fail(WK_ERR_FORMAT, "%s: %s", r->file->path, text);
-    return false;
-}
-
 static const char *take(reader *r, uint64_t bytes)
 {
     if (wk_ok() && bytes > (uint64_t)(r->end - r->at))
-        refuse(r, "ends before what it says it holds");
+        wk_file_refuse(r->file, "ends before what it says it holds");
     if (!wk_ok())
         return NULL;
     r->at += bytes;
@@ -55,7 +44,7 @@ static uint64_t take_number(reader *r)
 static wk_str take_text(reader *r, uint64_t size)
 {
     if (wk_ok() && size > MOST_TEXT)
-        refuse(r, "a name or token of %llu bytes", (unsigned long long)size);
+        wk_file_refuse(r->file, "a name or token of %llu bytes", (unsigned long long)size);
     const char *p = take(r, size);
     return p ? (wk_str){ p, size } : WK_STR("");
 }
@@ -122,13 +111,14 @@ static bool read_tokens(reader *r)
     uint64_t  least = r->scored ? 8 : 4;
     uint32_t *place = NULL;
     if (r->vocab < 3 || r->vocab > (uint64_t)(r->end - r->at) / least)
-        return refuse(r, "%llu tokens do not fit into the file", (unsigned long long)r->vocab);
+        return wk_file_refuse(r->file, "%llu tokens do not fit into the file",
+                              (unsigned long long)r->vocab);
     place = wk_alloc_array(r->vocab, sizeof *place);
     for (uint64_t i = 0; i < r->vocab && wk_ok(); i++) {
         wk_str s = take_text(r, take_number(r));
         size_t at = texts.size;
         if (at > MOST_BYTES)
-            refuse(r, "more than %zu bytes of tokens", MOST_BYTES);
+            wk_file_refuse(r->file, "more than %zu bytes of tokens", MOST_BYTES);
         place[i] = (uint32_t)at;
         add_number(&texts, 0);
         int type = add_token(&texts, i, s);
@@ -193,8 +183,9 @@ static bool rename_tensor(const reader *r, wk_str old, wk_buf *out)
             wk_buf_printf(out, "%s.weight", names[i][1]);
             return wk_ok();
         }
-    return refuse(r, "%.*s is no tensor of LLaMA, the only model of such files that is read",
-                  (int)wk_min_i64((int64_t)old.size, 100), old.at);
+    return wk_file_refuse(r->file,
+                          "%.*s is no tensor of LLaMA, the only model of such files that is read",
+                          (int)wk_min_i64((int64_t)old.size, 100), old.at);
 }
 
 /* Are blocks of that type the same bits today? */
@@ -202,7 +193,8 @@ static bool check_type(const reader *r, wk_str name, const wk_gguf_type *type, u
 {
     int n = (int)wk_min_i64((int64_t)name.size, 100);
     if (!type)
-        return refuse(r, "%.*s: unknown type %llu", n, name.at, (unsigned long long)id);
+        return wk_file_refuse(r->file, "%.*s: unknown type %llu", n, name.at,
+                              (unsigned long long)id);
     bool four_or_eight = type->dtype == WK_Q4_0 || type->dtype == WK_Q4_1 || type->dtype == WK_Q8_0;
     int  since = type->block == 1 ? 0 : four_or_eight ? 3 : 2;
     if (!type->block)
@@ -224,7 +216,8 @@ static bool read_tensor(reader *r)
     wk_buf   name = { 0 };
     uint64_t rank = take_number(r), size = take_number(r), id = take_number(r);
     if (!wk_ok() || rank < 1 || rank > 2)
-        return wk_ok() && refuse(r, "a tensor of rank %llu", (unsigned long long)rank);
+        return wk_ok() &&
+               wk_file_refuse(r->file, "a tensor of rank %llu", (unsigned long long)rank);
     e.shape.rank = (int)rank;
     for (int i = e.shape.rank - 1; i >= 0; i--)
         e.shape.dim[i] = (int64_t)take_number(r);
@@ -241,10 +234,11 @@ static bool read_tensor(reader *r)
         take(r, -(uint64_t)(r->at - r->file->data) & 31);
     int64_t row = e.shape.dim[e.shape.rank - 1], rows = rank > 1 ? e.shape.dim[0] : 1;
     if (wk_ok() && (row < 1 || rows < 1 || row % type->block))
-        refuse(r, "%s: %lld rows of %lld elements", name.data, (long long)rows, (long long)row);
+        wk_file_refuse(r->file, "%s: %lld rows of %lld elements", name.data, (long long)rows,
+                       (long long)row);
     else if (wk_ok() &&
              wk_mul_overflows((size_t)(row / type->block * type->bytes), (size_t)rows, &e.bytes))
-        refuse(r, "%s: its size overflows", name.data);
+        wk_file_refuse(r->file, "%s: its size overflows", name.data);
     e.data = take(r, e.bytes);
     if (wk_ok())
         wk_archive_add(r->archive, wk_buf_view(&name), e);
@@ -269,8 +263,8 @@ static bool read_header(reader *r)
     if (magic && *magic != 'l') {
         uint64_t version = take_number(r), most = *magic == 't' ? 3 : 1;
         if (wk_ok() && (version < 1 || version > most))
-            return refuse(r, "%s version %llu", *magic == 't' ? "ggjt" : "ggmf",
-                          (unsigned long long)version);
+            return wk_file_refuse(r->file, "%s version %llu", *magic == 't' ? "ggjt" : "ggmf",
+                                  (unsigned long long)version);
         r->version = *magic == 't' ? (int)version : 0;
         r->scored = true;
     }
@@ -283,11 +277,11 @@ static bool read_header(reader *r)
     r->file_type = take_number(r);
     if (wk_ok() && (!r->heads || r->width > 1 << 20 || r->layers > 10000 || !r->layers ||
                     r->turning * r->heads != r->width || !r->width))
-        return refuse(r,
-                      "not a LLaMA, the only model of such files that is read: width %llu, "
-                      "%llu heads of %llu, %llu layers",
-                      (unsigned long long)r->width, (unsigned long long)r->heads,
-                      (unsigned long long)r->turning, (unsigned long long)r->layers);
+        return wk_file_refuse(r->file,
+                              "not a LLaMA, the only model of such files that is read: width %llu, "
+                              "%llu heads of %llu, %llu layers",
+                              (unsigned long long)r->width, (unsigned long long)r->heads,
+                              (unsigned long long)r->turning, (unsigned long long)r->layers);
     return wk_ok();
 }
 
@@ -302,7 +296,7 @@ static bool put_shapes(reader *r)
     if (!a->count)
         return wk_ok(); /* a vocabulary alone */
     if (embed < 0 || gate.rank != 2 || rows % r->turning || !rows)
-        return refuse(r, "embeddings, or layer 0, are missing or of a wrong shape");
+        return wk_file_refuse(r->file, "embeddings, or layer 0, are missing or of a wrong shape");
     if ((uint64_t)wk_archive_shape(a, embed).dim[1] < r->width) {
         wk_fail(WK_ERR_UNSUPPORTED, "%s: one of several parts: join them first", r->file->path);
         return false;

@@ -125,22 +125,12 @@ typedef struct {
     wk_map      keys;               /* of this file */
 } reader;
 
-static bool WK_PRINTF(2, 3) refuse(const reader *r, const char *format, ...)
-{
-    char    text[300];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    wk_fail(WK_ERR_FORMAT, "%s: %s", r->file->path, text);
-    return false;
-}
-
 static uint64_t left(const reader *r) { return (uint64_t)(r->end - r->at); }
 
 static bool has(const reader *r, uint64_t bytes)
 {
-    return wk_ok() && (bytes <= left(r) || refuse(r, "ends before what it says it holds"));
+    return wk_ok() &&
+           (bytes <= left(r) || wk_file_refuse(r->file, "ends before what it says it holds"));
 }
 
 static uint64_t take(reader *r, size_t bytes)
@@ -155,7 +145,7 @@ static wk_str take_text(reader *r)
 {
     uint64_t n = take(r, r->width);
     if (wk_ok() && n > MOST_BYTES)
-        refuse(r, "a text of %llu bytes", (unsigned long long)n);
+        wk_file_refuse(r->file, "a text of %llu bytes", (unsigned long long)n);
     if (!has(r, n))
         return WK_STR("");
     r->at += n;
@@ -167,9 +157,9 @@ static wk_str take_name(reader *r, const char *what)
 {
     wk_str s = take_text(r);
     if (wk_ok() && (s.size == 0 || s.size > MOST_NAME))
-        refuse(r, "%s of %llu bytes", what, (unsigned long long)s.size);
+        wk_file_refuse(r->file, "%s of %llu bytes", what, (unsigned long long)s.size);
     else if (wk_ok() && (memchr(s.at, '\0', s.size) || !wk_utf8_valid(s.at, s.size)))
-        refuse(r, "%s that is not UTF-8 or has a NUL in it", what);
+        wk_file_refuse(r->file, "%s that is not UTF-8 or has a NUL in it", what);
     return s;
 }
 
@@ -217,8 +207,8 @@ static bool fits_key(const reader *r, wk_str key, const wk_meta_value *m)
     for (size_t i = 0; i < WK_COUNT(known); i++)
         if (wk_str_is(key, known[i].key))
             good = m->kind->type == known[i].type && m->list == known[i].list;
-    return good || refuse(r, "%.*s must not be %s%s", TEXT(key), m->list ? "a list of " : "",
-                          m->kind->name);
+    return good || wk_file_refuse(r->file, "%.*s must not be %s%s", TEXT(key),
+                                  m->list ? "a list of " : "", m->kind->name);
 }
 
 /* Where each text of a list begins, so that element i is found at once. */
@@ -228,7 +218,8 @@ static bool read_places(reader *r, wk_meta_value *m)
     for (int64_t i = 0; i < m->count && wk_ok(); i++) {
         uint64_t place = (uint64_t)(r->at - m->data);
         if (place > MOST_BYTES)
-            return refuse(r, "a list of more than %llu bytes", (unsigned long long)MOST_BYTES);
+            return wk_file_refuse(r->file, "a list of more than %llu bytes",
+                                  (unsigned long long)MOST_BYTES);
         m->place[i] = (uint32_t)place;
         take_text(r);
     }
@@ -239,7 +230,8 @@ static const wk_meta_kind *take_kind(reader *r, wk_str key)
 {
     uint64_t kind = take(r, 4);
     if (wk_ok() && kind >= WK_COUNT(wk_meta_kinds))
-        refuse(r, "%.*s: a value of unknown kind %llu", TEXT(key), (unsigned long long)kind);
+        wk_file_refuse(r->file, "%.*s: a value of unknown kind %llu", TEXT(key),
+                       (unsigned long long)kind);
     return wk_ok() ? &wk_meta_kinds[kind] : NULL;
 }
 
@@ -248,14 +240,14 @@ static bool read_elements(reader *r, wk_str key, wk_meta_value *m)
     size_t least = m->kind->type == WK_META_TEXT ? r->width : m->kind->bytes;
     m->data = r->at;
     if ((uint64_t)m->count > left(r) / least)
-        return refuse(r, "%.*s: its value does not fit into the file", TEXT(key));
+        return wk_file_refuse(r->file, "%.*s: its value does not fit into the file", TEXT(key));
     if (m->kind->type == WK_META_TEXT)
         return read_places(r, m);
     r->at += (size_t)m->count * least;
     if (m->kind->type == WK_META_BOOL)
         for (const char *p = m->data; p < r->at; p++)
             if (*p != 0 && *p != 1)
-                return refuse(r, "%.*s: a bool is %d", TEXT(key), *p);
+                return wk_file_refuse(r->file, "%.*s: a bool is %d", TEXT(key), *p);
     return true;
 }
 
@@ -270,7 +262,8 @@ static bool read_content(reader *r, wk_str key, wk_meta_value *m)
     if (m->list) {
         uint64_t count = take(r, r->width);
         if (wk_ok() && count > MOST_BYTES)
-            return refuse(r, "%.*s: a list of %llu elements", TEXT(key), (unsigned long long)count);
+            return wk_file_refuse(r->file, "%.*s: a list of %llu elements", TEXT(key),
+                                  (unsigned long long)count);
         m->count = (int64_t)count;
     }
     return wk_ok() && read_elements(r, key, m);
@@ -288,7 +281,7 @@ static bool note(reader *r, wk_str key, const wk_meta_value *m)
     else if (wk_str_is(key, "general.alignment")) {
         r->alignment = (uint64_t)wk_meta_value_at(m, 0).integer;
         if (!r->alignment || r->alignment & (r->alignment - 1) || r->alignment > MOST_ALIGNMENT)
-            return refuse(r, "an alignment of %lld", (long long)r->alignment);
+            return wk_file_refuse(r->file, "an alignment of %lld", (long long)r->alignment);
     }
     return true;
 }
@@ -308,9 +301,9 @@ static void read_value(reader *r)
     if (!wk_ok())
         return;
     if (m.kind == &wk_meta_kinds[WK_KIND_LIST])
-        refuse(r, "%.*s: a list of lists", TEXT(key));
+        wk_file_refuse(r->file, "%.*s: a list of lists", TEXT(key));
     else if (wk_map_get(&r->keys, key, NULL))
-        refuse(r, "there are two values of %.*s", TEXT(key));
+        wk_file_refuse(r->file, "there are two values of %.*s", TEXT(key));
     else if (fits_key(r, key, &m) && read_content(r, key, &m) && note(r, key, &m) &&
              wk_map_put(&r->keys, key, 0)) {
         wk_archive_add_value(r->archive, key, m);
@@ -332,12 +325,14 @@ static bool take_shape(reader *r, described *t)
 {
     uint64_t rank = take(r, 4);
     if (wk_ok() && (rank < 1 || rank > MOST_RANK))
-        return refuse(r, "%.*s: a tensor of rank %llu", TEXT(t->name), (unsigned long long)rank);
+        return wk_file_refuse(r->file, "%.*s: a tensor of rank %llu", TEXT(t->name),
+                              (unsigned long long)rank);
     t->entry.shape.rank = (int)rank;
     for (int i = t->entry.shape.rank - 1; i >= 0; i--) {
         uint64_t dim = take(r, r->width);
         if (wk_ok() && (dim == 0 || dim > INT64_MAX))
-            return refuse(r, "%.*s: a dimension of %lld", TEXT(t->name), (long long)dim);
+            return wk_file_refuse(r->file, "%.*s: a dimension of %lld", TEXT(t->name),
+                                  (long long)dim);
         t->entry.shape.dim[i] = (int64_t)dim;
     }
     return wk_ok();
@@ -349,13 +344,14 @@ static bool measure(const reader *r, described *t, const wk_gguf_type *type)
     const wk_shape *s = &t->entry.shape;
     size_t          n = (size_t)s->dim[s->rank - 1];
     if (n % type->block)
-        return refuse(r, "%.*s: rows of %zu elements are not blocks of %d", TEXT(t->name), n,
-                      type->block);
+        return wk_file_refuse(r->file, "%.*s: rows of %zu elements are not blocks of %d",
+                              TEXT(t->name), n, type->block);
     bool fits = !wk_mul_overflows(n / type->block, type->bytes, &n);
     for (int i = 0; i < s->rank - 1 && fits; i++)
         fits = !wk_mul_overflows(n, (size_t)s->dim[i], &n);
     t->entry.bytes = n;
-    return (fits && n <= INT64_MAX) || refuse(r, "%.*s: its size overflows", TEXT(t->name));
+    return (fits && n <= INT64_MAX) ||
+           wk_file_refuse(r->file, "%.*s: its size overflows", TEXT(t->name));
 }
 
 static bool take_tensor(reader *r, described *t)
@@ -368,7 +364,8 @@ static bool take_tensor(reader *r, described *t)
     t->offset = take(r, 8);
     const wk_gguf_type *type = wk_gguf_type_by_id(id);
     if (wk_ok() && !type)
-        return refuse(r, "%.*s: unknown type %llu", TEXT(t->name), (unsigned long long)id);
+        return wk_file_refuse(r->file, "%.*s: unknown type %llu", TEXT(t->name),
+                              (unsigned long long)id);
     if (wk_ok() && !type->block) {
         wk_fail(WK_ERR_UNSUPPORTED, "%s: %.*s: type %s %s", r->file->path, TEXT(t->name),
                 type->name, id < 97 ? "is no longer in use" : "is ik_llama.cpp's own");
@@ -385,10 +382,10 @@ static bool place_tensor(reader *r, described *t, const char *data)
 {
     uint64_t room = (uint64_t)(r->end - data);
     if (t->offset % r->alignment)
-        return refuse(r, "%.*s: its offset %llu is not aligned", TEXT(t->name),
-                      (unsigned long long)t->offset);
+        return wk_file_refuse(r->file, "%.*s: its offset %llu is not aligned", TEXT(t->name),
+                              (unsigned long long)t->offset);
     if (t->offset > room || t->entry.bytes > room - t->offset)
-        return refuse(r, "%.*s: lies outside of the file", TEXT(t->name));
+        return wk_file_refuse(r->file, "%.*s: lies outside of the file", TEXT(t->name));
     t->entry.data = data + t->offset;
     return wk_archive_add(r->archive, t->name, t->entry);
 }
@@ -399,7 +396,7 @@ static bool are_apart(const reader *r, size_t first)
     wk_entry *e = wk_archive_sorted(r->archive, first);
     for (size_t i = 1; e && i < n && wk_ok(); i++)
         if (e[i].data < e[i - 1].data + e[i - 1].bytes)
-            refuse(r, "%s and %s overlap", e[i - 1].name, e[i].name);
+            wk_file_refuse(r->file, "%s and %s overlap", e[i - 1].name, e[i].name);
     wk_free(e);
     return wk_ok();
 }
@@ -411,7 +408,8 @@ static bool read_tensors(reader *r, uint64_t count)
     size_t      first = r->archive->count;
     described   t;
     if (count > left(r) / (r->width + 1 + 4 + r->width + 4 + 8))
-        return refuse(r, "%llu tensors do not fit into the file", (unsigned long long)count);
+        return wk_file_refuse(r->file, "%llu tensors do not fit into the file",
+                              (unsigned long long)count);
     for (uint64_t i = 0; i < count && wk_ok(); i++)
         take_tensor(r, &t);
     uint64_t padding = -(uint64_t)(r->at - r->file->data) & (r->alignment - 1);
@@ -435,11 +433,12 @@ static bool read_file(reader *r)
     r->big_endian = has(r, 4) && !(wk_load_uint(r->at, 4, false) & 0xFFFF);
     uint64_t version = take(r, 4);
     if (wk_ok() && (version < 1 || version > 3))
-        return refuse(r, "GGUF version %llu", (unsigned long long)version);
+        return wk_file_refuse(r->file, "GGUF version %llu", (unsigned long long)version);
     r->width = version == 1 ? 4 : 8;
     uint64_t tensors = take(r, r->width), values = take(r, r->width);
     if (wk_ok() && values > left(r) / (r->width + 1 + 4 + 1))
-        return refuse(r, "%llu values do not fit into the file", (unsigned long long)values);
+        return wk_file_refuse(r->file, "%llu values do not fit into the file",
+                              (unsigned long long)values);
     for (uint64_t i = 0; i < values && wk_ok(); i++)
         read_value(r);
     return wk_ok() && read_tensors(r, tensors);
@@ -498,18 +497,20 @@ static bool read_part(wk_archive *a, wk_file *f, int i, int parts)
     r.file = own ? wk_file_retain(f) : wk_file_open(path.data);
     wk_buf_free(&path);
     if (r.file && !wk_gguf_is(r.file))
-        refuse(&r, "not a GGUF file");
+        wk_file_refuse(r.file, "not a GGUF file");
     if (wk_ok()) {
         r.at = r.file->data;
         r.end = r.at + r.file->size;
         read_file(&r);
     }
     if (wk_ok() && parts ? r.parts != parts && (parts > 1 || r.parts >= 0) : r.parts > 1)
-        refuse(&r, "its name does not end as that of a part of %lld", (long long)r.parts);
+        wk_file_refuse(r.file, "its name does not end as that of a part of %lld",
+                       (long long)r.parts);
     else if (wk_ok() && parts > 1 && r.part != i)
-        refuse(&r, "it is part %lld by what it says, %d by its name", (long long)r.part, i);
+        wk_file_refuse(r.file, "it is part %lld by what it says, %d by its name", (long long)r.part,
+                       i);
     else if (wk_ok() && i + 1 >= parts && r.whole >= 0 && (uint64_t)r.whole != a->count)
-        refuse(&r, "there are %zu tensors, not %lld", a->count, (long long)r.whole);
+        wk_file_refuse(r.file, "there are %zu tensors, not %lld", a->count, (long long)r.whole);
     wk_map_free(&r.keys);
     wk_file_release(r.file);
     return wk_ok();

@@ -200,7 +200,7 @@ wk_tensor *wk_linear_glu(wk_tensor *x, wk_layer gate, wk_layer up, wk_act act)
 
 /* ---- linear_cat --------------------------------------------------------- */
 
-enum { LAYERS = 8, OPERANDS = 1 + 2 * LAYERS };
+enum { OPERANDS = 1 + 2 * WK_MOST_LAYERS };
 
 static bool cat_infer(wk_call *c)
 {
@@ -219,7 +219,7 @@ static bool cat_infer(wk_call *c)
 static wk_tensor *side_by_side(wk_tensor *const *in, int count)
 {
     wk_scope   scope = wk_mark();
-    wk_tensor *y[LAYERS] = { 0 };
+    wk_tensor *y[WK_MOST_LAYERS] = { 0 };
     for (int i = 1; i < count; i += 2)
         y[i / 2] = wk_linear(in[X], (wk_layer){ in[i], in[i + 1] });
     return wk_yield(scope, wk_ok() ? wk_cat_of(-1, y, count / 2) : NULL);
@@ -250,18 +250,20 @@ const wk_op wk_op_linear_cat = {
 wk_tensor *wk_linear_cat(wk_tensor *x, const wk_layer *layers, int count)
 {
     wk_tensor *in[OPERANDS] = { x };
-    bool       wanted = wk_recording && x && wk_wants_grad(x);
-    if (wk_ok() && (count < 1 || count > LAYERS || !layers))
-        wk_fail(WK_ERR_ARGUMENT, "linear_cat: %d layers, but it takes 1 to %d", count, LAYERS);
-    for (int i = 0; wk_ok() && i < count; i++) {
+    bool       wanted = false;
+    if (wk_ok() && (count < 1 || count > WK_MOST_LAYERS || !layers))
+        wk_fail(WK_ERR_ARGUMENT, "linear_cat: %d layers, but it takes 1 to %d", count,
+                WK_MOST_LAYERS);
+    for (int i = 0; wk_ok() && i < count; i++)
         in[1 + 2 * i] = layers[i].weight, in[2 + 2 * i] = layers[i].bias;
-        if (!wk_usable("linear_cat", 1, x) || !wk_usable("linear_cat", 2 + 2 * i, layers[i].weight))
+    for (int i = 0; wk_ok() && i < 1 + 2 * count; i++) {
+        bool may_be_null = i && i % 2 == 0; /* a bias */
+        if ((in[i] || !may_be_null) && !wk_usable("linear_cat", i + 1, in[i]))
             return NULL;
-        wanted |=
-            wk_recording && (wk_wants_grad(layers[i].weight) || wk_wants_grad(layers[i].bias));
+        wanted |= wk_wants_grad(in[i]);
     }
     if (!wk_ok())
         return NULL;
-    return wanted ? side_by_side(in, 1 + 2 * count)
-                  : WK_RUN(linear_cat, .in = in, .count = 1 + 2 * count);
+    return wk_recording && wanted ? side_by_side(in, 1 + 2 * count)
+                                  : WK_RUN(linear_cat, .in = in, .count = 1 + 2 * count);
 }

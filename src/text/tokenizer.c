@@ -178,18 +178,6 @@ wk_tokenizer *wk_tokenizer_parse(const char *name, const char *json, size_t size
     return NULL;
 }
 
-/* A file of tensors whose metadata have the tokens: GGUF, and what was before. */
-static bool is_archive(const char *path)
-{
-    static const char magics[][5] = { "GGUF", "lmgg", "fmgg", "tjgg" };
-    wk_file          *f = wk_file_open(path);
-    bool              found = false;
-    for (size_t i = 0; f && f->size >= 4 && i < WK_COUNT(magics); i++)
-        found |= !memcmp(f->data, magics[i], 4);
-    wk_file_release(f);
-    return found;
-}
-
 wk_tokenizer *wk_tokenizer_open(const char *path)
 {
     bool          folder = wk_ok() && wk_path_is_folder(path);
@@ -198,7 +186,7 @@ wk_tokenizer *wk_tokenizer_open(const char *path)
     bool alone = inside && !wk_path_is_file(inside) && wk_folder_count(path, ".gguf", NULL);
     if (inside && !alone)
         path = inside;
-    if (wk_ok() && (alone || is_archive(path))) {
+    if (wk_ok() && (alone || wk_archive_is_gguf(path))) {
         wk_archive *a = wk_archive_open(path);
         t = wk_tokenizer_from_archive(a);
         wk_archive_free(a);

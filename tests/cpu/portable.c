@@ -2,6 +2,7 @@
 #include "portable.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static wk_dtype_info portable_rows[WK_DTYPE_COUNT];
@@ -58,4 +59,14 @@ double ulps(double got, double want, double scale)
     if (isinf((float)want) || isinf(got))
         return got == (double)(float)want || fabs(want) > 0x1.fffff0p127 ? 0 : INFINITY;
     return fabs(got - want) / last_place(fmax(fabs(want), scale));
+}
+
+double *doubles(wk_tensor *x)
+{
+    double *p = x ? malloc((size_t)wk_count(x) * sizeof *p) : NULL;
+    if (p && !wk_read(x, WK_F64, p)) {
+        free(p);
+        return NULL;
+    }
+    return p;
 }

@@ -9,6 +9,7 @@
 #include "../../src/cpu/isa/matrix.h"
 #include "../../src/cpu/quants.h"
 #include "../../src/cpu/x86/amx.h"
+#include "portable.h"
 #include "test.h"
 #include "tile_trap.h"
 
@@ -70,16 +71,6 @@ static const wk_quant *type_of(int i, wk_dtype *dtype)
             return &wk_quants[q];
         }
     return NULL;
-}
-
-static double *doubles(wk_tensor *x)
-{
-    double *p = x ? malloc((size_t)wk_count(x) * sizeof *p) : NULL;
-    if (p && !wk_read(x, WK_F64, p)) {
-        free(p);
-        return NULL;
-    }
-    return p;
 }
 
 /* ---- Panels ------------------------------------------------------------- */

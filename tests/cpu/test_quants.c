@@ -7,6 +7,7 @@
 #include "../../src/core/quant.h"
 #include "../../src/cpu/cpu.h"
 #include "../../src/cpu/quants.h"
+#include "portable.h"
 #include "test.h"
 
 #include <math.h>
@@ -31,14 +32,14 @@ static int64_t below(int64_t n)
     return (int64_t)((state >> 33) % (uint64_t)n);
 }
 
-#if defined             __x86_64__
+#ifdef __x86_64__
 extern const wk_cpu_isa emulated_avxvnni; /* see avxvnni.c */
 #endif
 
 static int list(const wk_cpu_isa **isas)
 {
     int n = wk_cpu_list(isas, MOST_ISAS - 1);
-#if defined __x86_64__
+#ifdef __x86_64__
     if (__builtin_cpu_supports("avx2") && !wk_cpu_quant_kernels_avx2.bias)
         isas[n++] = &emulated_avxvnni;
 #endif
@@ -46,7 +47,7 @@ static int list(const wk_cpu_isa **isas)
 }
 
 /* fn for every instruction set that is here, on 1 or more threads. */
-static void each_isa(void (*fn)(const char *isa))
+static void everywhere(void (*fn)(const char *isa))
 {
     wk_cpu_device(); /* makes its choice of an instruction set */
     const wk_cpu_isa *isas[MOST_ISAS], *before = wk_cpu_current();
@@ -79,16 +80,6 @@ static result dot(const double *x, const double *w, int64_t k)
         r.bound += most / 127 * 0.5001 * sum;
     }
     return r;
-}
-
-static double *doubles(wk_tensor *x)
-{
-    double *p = x ? malloc((size_t)wk_count(x) * sizeof *p) : NULL;
-    if (p && !wk_read(x, WK_F64, p)) {
-        free(p);
-        return NULL;
-    }
-    return p;
 }
 
 /* y = x w^T + b + a, within what rounding x may change; the mean error is far below it. */
@@ -178,7 +169,7 @@ static void many_sizes(const char *isa)
         }
 }
 
-TEST(quantized_layers_of_every_size) { each_isa(many_sizes); }
+TEST(quantized_layers_of_every_size) { everywhere(many_sizes); }
 
 /* Dtypes of x, bias and addend; x dense or not. */
 static void varieties(const char *isa)
@@ -203,7 +194,7 @@ static void varieties(const char *isa)
     }
 }
 
-TEST(quantized_layers_of_every_variety) { each_isa(varieties); }
+TEST(quantized_layers_of_every_variety) { everywhere(varieties); }
 
 static void units(const char *isa)
 {
@@ -225,7 +216,7 @@ static void units(const char *isa)
     }
 }
 
-TEST(quantized_gated_units) { each_isa(units); }
+TEST(quantized_gated_units) { everywhere(units); }
 
 /* Several weights with one x, of any types: bit for bit what they are one by one. */
 static void several(const char *isa)
@@ -251,7 +242,7 @@ static void several(const char *isa)
     }
 }
 
-TEST(quantized_layers_side_by_side) { each_isa(several); }
+TEST(quantized_layers_side_by_side) { everywhere(several); }
 
 /* A row with a NaN or an infinity is NaN, or infinite where weights are read as f32; the others
  * are what they are without it. */
@@ -280,7 +271,7 @@ static void unusual(const char *isa)
     }
 }
 
-TEST(quantized_layers_of_unusual_numbers) { each_isa(unusual); }
+TEST(quantized_layers_of_unusual_numbers) { everywhere(unusual); }
 
 /* Of up to 8 rows each has the bits that it has alone. */
 static void alone(const char *isa)
@@ -302,7 +293,7 @@ static void alone(const char *isa)
     }
 }
 
-TEST(quantized_rows_are_the_same_alone) { each_isa(alone); }
+TEST(quantized_rows_are_the_same_alone) { everywhere(alone); }
 
 /* Instruction sets that differ in their products of bytes alone have the same bits: NEON, dotprod
  * and i8mm; AVX2 and VNNI in AVX2. */

@@ -12,13 +12,6 @@
 #include <arm_neon.h>
 #include <string.h>
 
-#define INLINE static inline __attribute__((always_inline))
-#if defined __clang__
-#define UNROLLED _Pragma("clang loop unroll(full)")
-#else
-#define UNROLLED _Pragma("GCC unroll 16")
-#endif
-
 enum {
     OUTPUTS = 2 * WK_PANEL, /* of a tile */
     AT_ONCE = 8,            /* of them, as many as registers allow: in pairs */
@@ -133,7 +126,7 @@ INLINE void multiply(int pairs, const uint32_t *x, const char *w, int32x4_t acc[
     }
 }
 
-/* As tile_part() of isa/quant.c. */
+/* As tile_part() of isa/quant_tile.h. */
 INLINE void tile_part(int pairs, const wk_quant_tile *t, int at)
 {
     const int       rows = 2 * pairs;

@@ -14,8 +14,6 @@
 
 #include "../simd.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 enum {
     MOST_ROWS = WK_FEW_ROWS, /* of A */
     LONG = 4096,             /* elements of a row of A */

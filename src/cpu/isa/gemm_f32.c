@@ -10,8 +10,6 @@
 
 #include "../simd.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 #if defined __AVX512F__
 enum { MR = 14, KC = 1024 };
 #elif defined __aarch64__

@@ -19,7 +19,7 @@ enum { WK_FEW_ROWS = 8 };
 bool WK_ISA(gemm_few_rows)(const wk_gemm *g, int threads);
 
 /* The same with quantized B in panels: see quants.h. */
-void WK_ISA(gemm_quant)(const wk_gemm *g, int count, int threads); /* the same a; at most 8 */
+void WK_ISA(gemm_quant)(const wk_gemm *g, int count, int threads); /* of the same a */
 
 /* rows x cols results from (i, j) on, from their sums, ld apart. */
 void WK_ISA(gemm_finish)(const wk_gemm *g, int64_t i, int64_t j, int rows, int cols,

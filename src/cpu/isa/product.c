@@ -4,12 +4,6 @@
  * A tile of up to MR x NV vectors stays in registers while the depth goes by. */
 #include "attention.h"
 
-#if defined __clang__
-#define UNROLLED _Pragma("clang loop unroll(full)")
-#else
-#define UNROLLED _Pragma("GCC unroll 8")
-#endif
-
 static inline __attribute__((always_inline)) void tile(int rows, int nv, bool pairs,
                                                        const product *p)
 {

@@ -262,10 +262,10 @@ bool WK_ISA(linear_glu)(const wk_call *c)
 
 bool WK_ISA(linear_cat)(const wk_call *c)
 {
-    wk_gemm g[8];
+    wk_gemm g[WK_MOST_LAYERS];
     float  *room;
     int     count = c->count / 2;
-    if (count > (int)WK_COUNT(g) || !is_plain_float(c->dtype) || !wk_dim(c->in[0], -1) ||
+    if (!is_plain_float(c->dtype) || !wk_dim(c->in[0], -1) ||
         !bias_room(c, count, wk_dim(c->out, -1), &room))
         return false;
     int64_t first = 0;

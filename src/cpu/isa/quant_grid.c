@@ -10,13 +10,6 @@
 #include "../simd.h"
 #include "isa.h"
 
-#define INLINE static inline __attribute__((always_inline))
-#if defined __clang__
-#define UNROLLED _Pragma("clang loop unroll(full)")
-#else
-#define UNROLLED _Pragma("GCC unroll 16")
-#endif
-
 enum {
     BLOCK = WK_ROW_BLOCK,
     GROUPS = BLOCK / 16,

@@ -8,13 +8,6 @@
 #include "../quants.h"
 #include "../simd.h"
 
-#define INLINE static inline __attribute__((always_inline))
-#if defined __clang__
-#define UNROLLED _Pragma("clang loop unroll(full)")
-#else
-#define UNROLLED _Pragma("GCC unroll 16")
-#endif
-
 INLINE vi broadcast(const uint32_t *p)
 {
     int32_t x;

@@ -254,8 +254,7 @@ static void prepare(plan *p, const wk_gemm *g)
 {
     static const wk_quant_bits bits_of_rows[] = { { .low = 7, .parts = 1 },
                                                   { .low = 7, .parts = 2 } };
-    p->g = g;
-    p->kernels = wk_cpu_current()->quant;
+    *p = (plan){ .g = g, .kernels = wk_cpu_current()->quant };
     wk_quant_job *j = &p->j;
     int           type = g->b[0].dtype - WK_Q4_0;
     j->few = g->m <= FEW;
@@ -295,8 +294,8 @@ static bool are_alike(const plan *p, const plan *q)
 
 void WK_ISA(gemm_quant)(const wk_gemm *g, int count, int threads)
 {
-    plan   p[8] = { 0 };
-    size_t x_bytes[8], all = 0, most = (size_t)g->k * sizeof(float);
+    plan   p[WK_MOST_LAYERS];
+    size_t x_bytes[WK_MOST_LAYERS], all = 0, most = (size_t)g->k * sizeof(float);
     for (int i = 0; i < count; i++) {
         prepare(&p[i], g + i);
         shape_work(&p[i], threads);

@@ -11,8 +11,6 @@
 
 #include "../simd.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 enum {
     T = 16,             /* elements of a transformed tile */
     LEAST = 16,         /* channels on both sides, for which it pays */

@@ -18,8 +18,6 @@
 
 #include <immintrin.h>
 
-#define INLINE static inline __attribute__((always_inline))
-
 enum { SIDE = WK_TILE_SIDE, STEP = WK_TILE_STEP, TILE = WK_TILE_BYTES };
 
 /* ---- The micro-kernel --------------------------------------------------- */
@@ -223,78 +221,60 @@ static void x6_kernel(const wk_gemm_tile *t) { split_kernel(t, 3); }
 
 /* ---- Engines ------------------------------------------------------------ */
 
+#define ON_TILES .mr = SIDE, .nr = SIDE, .kr = STEP, .nc = 256, .begin = tile_begin, .end = tile_end
+
 const wk_engine wk_amx_bf16 = {
     .name = "amx bf16",
-    .mr = SIDE,
-    .nr = SIDE,
-    .kr = STEP,
+    ON_TILES,
     .a_size = 2,
     .b_size = 2,
     .kc = 512,
     .mc = 256,
-    .nc = 256,
     .least = 12,
     .pairs = true,
     .pack_a = wk_amx_pack_a_bf16,
     .pack_b = wk_amx_pack_b_bf16,
     .kernel = bf16_kernel,
-    .begin = tile_begin,
-    .end = tile_end,
 };
 
 /* More rows, as each piece unpacks its columns anew. */
 const wk_engine wk_amx_blocks = {
     .name = "amx blocks",
-    .mr = SIDE,
-    .nr = SIDE,
-    .kr = STEP,
+    ON_TILES,
     .a_size = 2,
     .b_size = 2,
     .kc = 512,
     .mc = 512,
-    .nc = 256,
     .least = 16,
     .pairs = true,
     .pack_a = wk_amx_pack_a_bf16,
     .kernel = bf16_kernel,
     .unpack = wk_amx_unpack,
-    .begin = tile_begin,
-    .end = tile_end,
 };
 
 const wk_engine wk_amx_x3 = {
     .name = "amx x3",
-    .mr = SIDE,
-    .nr = SIDE,
-    .kr = STEP,
+    ON_TILES,
     .a_size = 7,
     .b_size = 2,
     .kc = 512,
     .mc = 128,
-    .nc = 256,
     .least = 16,
     .pairs = true,
     .pack_a = wk_amx_pack_a_x3,
     .pack_b = wk_amx_pack_b_bf16,
     .kernel = x3_kernel,
-    .begin = tile_begin,
-    .end = tile_end,
 };
 
 const wk_engine wk_amx_x6 = {
     .name = "amx x6",
-    .mr = SIDE,
-    .nr = SIDE,
-    .kr = STEP,
+    ON_TILES,
     .a_size = 7,
     .b_size = 7,
     .kc = 256,
     .mc = 128,
-    .nc = 256,
     .least = 64,
     .pack_a = wk_amx_pack_a_x6,
     .pack_b = wk_amx_pack_b_x6,
     .kernel = x6_kernel,
-    .begin = tile_begin,
-    .end = tile_end,
 };

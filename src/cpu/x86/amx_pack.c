@@ -8,8 +8,6 @@
 
 #include "../simd.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 enum { SIDE = WK_TILE_SIDE, STEP = WK_TILE_STEP, TILE = WK_TILE_BYTES };
 
 /* ---- Reading ------------------------------------------------------------ */

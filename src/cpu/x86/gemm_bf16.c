@@ -8,8 +8,6 @@
 #include "../isa/matrix.h"
 #include "../simd.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 enum { MR = 14, NR = 32, KC = 1024 };
 
 /* ---- The micro-kernel --------------------------------------------------- */

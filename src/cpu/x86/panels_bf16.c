@@ -9,8 +9,6 @@
 #include "../shared.h"
 #include "../simd.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 enum { OUTPUTS = 16, INPUTS = 32 };
 
 static int64_t wide(int64_t k) { return (k + INPUTS - 1) / INPUTS * INPUTS; }
