@@ -94,30 +94,43 @@ typedef struct {
 } place;
 
 /* The halves and bytes of a block's head; in the panel those of 16 outputs side by side. */
-static void move_head(const place *p, char *block, char *head, bool pack)
+INLINE void move_head(const place *p, char *block, char *head, bool pack)
 {
     const wk_quant_layout *l = p->l;
+    head += 2 * p->output;
     for (int i = 0; i < l->halves; i++, head += 2 * WK_PANEL) {
-        char *there = head + 2 * p->output, *here = block + l->half_at + 2 * i;
-        memcpy(pack ? there : here, pack ? here : there, 2);
+        char *here = block + l->half_at + 2 * i;
+        memcpy(pack ? head : here, pack ? here : head, 2);
     }
+    head -= p->output;
     for (int i = 0; i < l->bytes; i++, head += WK_PANEL) {
-        char *there = head + p->output, *here = block + l->byte_at + i;
-        *(pack ? there : here) = *(pack ? here : there);
+        char *here = block + l->byte_at + i;
+        *(pack ? head : here) = *(pack ? here : head);
     }
 }
 
-/* Fields of `bits` of a unit's quads, which have them at bit shift. */
+/* Fields of `bits` of a unit's quads, which have them at bit shift: two quads at a time. */
 INLINE void put_bits(char *to, const uint8_t *number, int bits, int shift)
 {
-    uint32_t mask = each((1 << bits) - 1), x = 0;
+    const uint64_t mask = each((1 << bits) - 1) * 0x100000001u;
+    uint64_t       x = 0, pair;
+    uint32_t       word;
     if (!bits)
         return;
     UNROLLED
-    for (int q = 0; q < WK_QUADS; q++) {
-        x |= (word_at(number + 4 * q) >> shift & mask) << q * bits % 8;
-        if ((q + 1) * bits % 8 == 0) {
-            memcpy(to, &x, 4);
+    for (int q = 0; q < WK_QUADS; q += 2) {
+        memcpy(&pair, number + 4 * q, sizeof pair);
+        pair = pair >> shift & mask;
+        if (bits == 8) {
+            memcpy(to, &pair, 4);
+            memcpy(to + WK_QUAD_BYTES, (char *)&pair + 4, 4);
+            to += 2 * WK_QUAD_BYTES;
+            continue;
+        }
+        x |= (pair | pair >> (32 - bits)) << q * bits % 8;
+        if ((q + 2) * bits % 8 == 0) {
+            word = (uint32_t)x;
+            memcpy(to, &word, 4);
             to += WK_QUAD_BYTES, x = 0;
         }
     }
@@ -134,14 +147,15 @@ static void get_bits(const char *from, uint8_t *number, int bits, int shift)
 }
 
 /* Blocks of one output; the bits are constants where this is called. */
-INLINE void pack_blocks(const place *p, wk_quant_bits bits, char *to, const char *block)
+INLINE void pack_blocks(const place *p, wk_quant_bits bits, char *head, char *to, char *block)
 {
     uint8_t         number[WK_QUANT_MAX_BLOCK];
     const wk_quant *t = p->t;
     const int       size = t->block, bytes = t->bytes;
     wk_fields       low = t->low, high = t->high;
     low.width = bits.low, high.width = bits.high;
-    for (int64_t n = p->blocks; n > 0; n--, block += bytes) {
+    for (int64_t n = p->blocks; n > 0; n--, block += bytes, head += wk_quant_head(p->l)) {
+        move_head(p, block, head, true);
         get_fields(number, (const uint8_t *)block, size, low, 0, flip_of(bits));
         if (bits.high)
             get_fields(number, (const uint8_t *)block, size, high, bits.low, 0);
@@ -155,22 +169,23 @@ INLINE void pack_blocks(const place *p, wk_quant_bits bits, char *to, const char
 }
 
 #define PACK(name, ...)                                                                            \
-    static void pack_##name(const place *p, char *to, const char *block)                           \
+    static void pack_##name(const place *p, char *head, char *to, char *block)                     \
     {                                                                                              \
-        pack_blocks(p, (wk_quant_bits){ __VA_ARGS__ }, to, block);                                 \
+        pack_blocks(p, (wk_quant_bits){ __VA_ARGS__ }, head, to, block);                           \
     }
 WK_NUMBERS(PACK)
 
-static void (*const packers[])(const place *p, char *to, const char *block) = {
+static void (*const packers[])(const place *p, char *head, char *to, char *block) = {
 #define PACKER(name, ...) [WK_NUMBERS_##name] = pack_##name,
     WK_NUMBERS(PACKER)
 };
 
-static void unpack_blocks(const place *p, const char *from, char *block)
+static void unpack_blocks(const place *p, char *head, const char *from, char *block)
 {
     const wk_quant *t = p->t;
-    for (int64_t n = p->blocks; n > 0; n--, block += t->bytes) {
+    for (int64_t n = p->blocks; n > 0; n--, block += t->bytes, head += wk_quant_head(p->l)) {
         uint8_t number[WK_QUANT_MAX_BLOCK] = { 0 };
+        move_head(p, block, head, false);
         for (int i = 0; i < t->block; i += WK_UNIT) {
             get_bits(from, number + i, p->bits.low, 0);
             from += p->bits.low * WK_QUAD_BYTES;
@@ -211,13 +226,13 @@ static void move_panel(const job *j, char *panel, char *rows, int64_t first, int
         p.blocks = wk_min_i64(k, WK_CHUNK) / t->block;
         for (p.output = (int)first; p.output < first + count; p.output++) {
             char *block = rows + (p.output - first) * j->row_bytes;
+            for (int64_t i = 0; i < p.blocks * t->bytes; i += 64)
+                __builtin_prefetch(block + p.blocks * t->bytes + i);
             char *numbers = panel + p.blocks * head + 4 * p.output;
-            for (int64_t i = 0; i < p.blocks; i++)
-                move_head(&p, block + i * t->bytes, panel + i * head, j->pack);
             if (j->pack)
-                packers[p.l->numbers](&p, numbers, block);
+                packers[p.l->numbers](&p, panel, numbers, block);
             else
-                unpack_blocks(&p, numbers, block);
+                unpack_blocks(&p, panel, numbers, block);
         }
         rows += p.blocks * t->bytes;
         panel += p.blocks * all;
