@@ -117,7 +117,8 @@ static void measure(result *r, wk_model *m, const int32_t *tokens,
 {
     if (r->tokens <= 0)
         return;
-    fn(m, tokens, r->tokens < 16 ? r->tokens : 16); /* warm up: pages, threads, clocks */
+    for (int i = 0; i < 2; i++) /* warm up: pages, threads, clocks; weights are packed then */
+        fn(m, tokens, r->tokens < 16 ? r->tokens : 16);
     for (int i = 0; i < r->repeats && wk_ok(); i++) {
         r->rate[i] = (double)r->tokens / fn(m, tokens, r->tokens);
         if (wk_interrupted())

@@ -78,11 +78,18 @@ struct wk_storage {
     void       *data;        /* an address, or what the device knows memory by */
     wk_file    *file;        /* data lies in this mapping, or else belongs to the device */
     wk_storage *next;        /* while it waits for reuse */
+
+    /* of a weight in a file: as a backend has rearranged it, and was it multiplied before? */
+    _Atomic(wk_storage *) packed;
+    atomic_bool           used;
 };
 
-/* How a backend has rearranged a weight.  Kernels that know it read it as it is. */
+/* How a backend rearranges a weight.  Kernels that know it read it as it is.  Of a weight in a
+ * file the storage's data stays as it was, and what is packed comes beside it when needed. */
 typedef struct {
     const char *name;
+    wk_shape (*room)(const wk_tensor *w); /* for elements of its dtype */
+    void (*fill)(const wk_tensor *w, void *to);
     bool (*unpack)(const wk_call *c); /* in[0] packed -> out dense */
 } wk_packing;
 

@@ -138,6 +138,7 @@ void wk_storage_release(wk_storage *s)
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
         return;
     if (s->file) {
+        wk_storage_release(s->packed);
         wk_file_release(s->file);
         wk_free(s);
         return;

@@ -156,23 +156,45 @@ static const wk_kernel *kernel(wk_device *d, int op)
     return k->run ? k : &wk_cpu_shared[op];
 }
 
-wk_tensor *wk_packed_new(wk_tensor *w, wk_shape room, const wk_packing *packing,
-                         void (*fill)(const wk_tensor *w, void *to))
+wk_tensor *wk_packed_new(wk_tensor *w, const wk_packing *packing)
 {
     wk_scope   scope = wk_mark();
-    wk_tensor *all = wk_pool(wk_tensor_new(w->storage->device, w->dtype, room));
+    bool       lazy = w->storage->file && wk_bytes(w) == w->storage->bytes;
+    wk_tensor *all = w;
+    if (!lazy)
+        all = wk_pool(wk_tensor_new(w->storage->device, w->dtype, packing->room(w)));
     wk_tensor *y = all ? wk_pool(wk_tensor_view(all)) : NULL;
     if (y) {
-        fill(w, wk_at_host(all));
+        if (!lazy)
+            packing->fill(w, wk_at_host(all));
         y->shape = w->shape;
         wk_dense_strides(y->shape, y->stride);
         y->packing = packing;
         if (w->name)
             wk_set_name(y, w->name);
-        if (w->storage->file && !atomic_load(&w->storage->version))
-            wk_file_unread(wk_at_host(w), wk_bytes(w));
     }
     return wk_yield(scope, wk_ok() ? y : NULL);
+}
+
+void *wk_packed_data(const wk_tensor *w, bool needed)
+{
+    wk_storage *s = w->storage, *packed, *before = NULL;
+    size_t      bytes;
+    if (!s->file)
+        return wk_at_host(w);
+    if ((packed = s->packed) || !needed)
+        return packed ? packed->data : NULL;
+    if (!wk_bytes_of(w->dtype, w->packing->room(w), &bytes) ||
+        !(packed = wk_storage_new(s->device, bytes)))
+        return NULL;
+    w->packing->fill(w, packed->data);
+    if (!atomic_compare_exchange_strong(&s->packed, &before, packed)) {
+        wk_storage_release(packed); /* another thread was faster */
+        return before->data;
+    }
+    if (!s->version)
+        wk_file_unread(s->data, s->bytes);
+    return packed->data;
 }
 
 static wk_tensor *pack(wk_tensor *weight)

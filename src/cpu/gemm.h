@@ -91,6 +91,7 @@ struct wk_gemm {
     int64_t          m, n, k;
     wk_mat           a, b[2]; /* b: [n, k]; the second one may be without data */
     bool             panels;  /* b lies as wk_pack() leaves it; of bf16 b.row is k rounded up */
+    bool             waits;   /* to be packed: b lies in rows, but counts as if in panels */
     wk_act           act;     /* where there are two */
     const float     *bias[2]; /* [n] or NULL */
     wk_mat           add;     /* [m, n], col is 1; may be without data */

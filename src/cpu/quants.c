@@ -211,31 +211,46 @@ typedef struct {
     bool    pack;
 } job;
 
+/* k numbers of outputs first .. first + count. */
+static void move_chunk(int type, bool pack, int64_t k, char *chunk, char *rows, int64_t row_bytes,
+                       int64_t first, int64_t count)
+{
+    const wk_quant *t = &wk_quants[type];
+    place           p = { .t = t, .l = &wk_quant_layouts[type], .blocks = k / t->block };
+    p.bits = wk_quant_bits_of[p.l->numbers];
+    int64_t bytes = p.blocks * t->bytes, head = p.blocks * wk_quant_head(p.l);
+    for (p.output = (int)first; p.output < first + count; p.output++, rows += row_bytes) {
+        char *numbers = chunk + head + 4 * p.output;
+        for (int64_t i = bytes; i < 2 * bytes; i += 64)
+            __builtin_prefetch(rows + i);
+        if (pack)
+            packers[p.l->numbers](&p, chunk, numbers, rows);
+        else
+            unpack_blocks(&p, chunk, numbers, rows);
+    }
+}
+
+void wk_quants_pack_chunk(wk_dtype dtype, const char *rows, int64_t row_bytes, int64_t count,
+                          int64_t k, char *chunk)
+{
+    if (count < WK_PANEL)
+        memset(chunk, 0, (size_t)wk_bytes_at(dtype, k * WK_PANEL));
+    move_chunk(dtype - WK_Q4_0, true, k, chunk, (char *)(uintptr_t)rows, row_bytes, 0, count);
+}
+
 /* Outputs first .. first + count of a panel. */
 static void move_panel(const job *j, char *panel, char *rows, int64_t first, int64_t count)
 {
     const wk_quant *t = &wk_quants[j->type];
-    place           p = { .t = t, .l = &wk_quant_layouts[j->type] };
-    p.bits = wk_quant_bits_of[p.l->numbers];
-    int64_t head = wk_quant_head(p.l), all = t->bytes * WK_PANEL;
     if (!j->pack)
         memset(rows, 0, (size_t)(j->row_bytes * count));
     else if (count < WK_PANEL)
         memset(panel, 0, (size_t)(j->row_bytes * WK_PANEL));
-    for (int64_t k = j->k; k > 0; k -= WK_CHUNK) {
-        p.blocks = wk_min_i64(k, WK_CHUNK) / t->block;
-        for (p.output = (int)first; p.output < first + count; p.output++) {
-            char *block = rows + (p.output - first) * j->row_bytes;
-            for (int64_t i = 0; i < p.blocks * t->bytes; i += 64)
-                __builtin_prefetch(block + p.blocks * t->bytes + i);
-            char *numbers = panel + p.blocks * head + 4 * p.output;
-            if (j->pack)
-                packers[p.l->numbers](&p, panel, numbers, block);
-            else
-                unpack_blocks(&p, panel, numbers, block);
-        }
-        rows += p.blocks * t->bytes;
-        panel += p.blocks * all;
+    for (int64_t k = j->k, n; k > 0; k -= n) {
+        n = wk_min_i64(k, WK_CHUNK);
+        move_chunk(j->type, j->pack, n, panel, rows, j->row_bytes, first, count);
+        rows += n / t->block * t->bytes;
+        panel += n / t->block * t->bytes * WK_PANEL;
     }
 }
 
@@ -272,8 +287,6 @@ static bool unpack(const wk_call *c)
     return true;
 }
 
-static const wk_packing panels_of_blocks = { "panels of blocks", unpack };
-
 static void fill(const wk_tensor *w, void *to)
 {
     job j = job_of(w);
@@ -281,12 +294,18 @@ static void fill(const wk_tensor *w, void *to)
     move_all(&j);
 }
 
+static wk_shape room_for(const wk_tensor *w)
+{
+    return WK_SHAPE((wk_dim(w, 0) + WK_PANEL - 1) / WK_PANEL * WK_PANEL, wk_dim(w, 1));
+}
+
+static const wk_packing panels_of_blocks = { "panels of blocks", room_for, fill, unpack };
+
 wk_tensor *wk_quants_pack(wk_tensor *w)
 {
     if (!wk_quant_layouts[w->dtype - WK_Q4_0].numbers || !wk_count(w) || !wk_is_contiguous(w))
         return w;
-    int64_t panels = (wk_dim(w, 0) + WK_PANEL - 1) / WK_PANEL;
-    return wk_packed_new(w, WK_SHAPE(panels * WK_PANEL, wk_dim(w, 1)), &panels_of_blocks, fill);
+    return wk_packed_new(w, &panels_of_blocks);
 }
 
 /* Rows of a weight whose columns meet x elsewhere, as in models with tied embeddings. */
@@ -307,7 +326,7 @@ static void embed_rows(void *ctx, int64_t begin, int64_t end)
 bool wk_cpu_embedding(const wk_call *c)
 {
     const wk_tensor *w = c->in[1];
-    if (!w->packing)
+    if (!w->packing || w->storage->file)
         return c->op->compute(c);
     for (int64_t r = 0; r < wk_count(c->in[0]); r++)
         if ((uint64_t)wk_load_index(c->in[0], r) >= (uint64_t)wk_dim(w, 0))

@@ -89,6 +89,10 @@ static inline int64_t wk_quant_head(const wk_quant_layout *l) /* bytes of 16 blo
 
 wk_tensor *wk_quants_pack(wk_tensor *weight); /* for wk_pack() */
 
+/* The next k <= WK_CHUNK numbers of count <= 16 rows as a chunk of a panel. */
+void wk_quants_pack_chunk(wk_dtype dtype, const char *rows, int64_t row_bytes, int64_t count,
+                          int64_t k, char *chunk);
+
 /* ---- What an instruction set offers ------------------------------------- */
 
 /* Of x, for each unit and row: 8 quads, the scale in f32, then for each group the sum of

@@ -12,10 +12,12 @@ bool wk_cpu_scatter(const wk_call *c); /* and scatter_add */
 bool wk_cpu_index_add(const wk_call *c);
 bool wk_cpu_embedding(const wk_call *c); /* quants.c */
 
-/* What wk_pack() gives: w as fill() writes it into room for that shape.  Where w is mapped, its
- * pages are given back. */
-wk_tensor *wk_packed_new(wk_tensor *w, wk_shape room, const wk_packing *packing,
-                         void (*fill)(const wk_tensor *w, void *to));
+/* What wk_pack() gives.  A weight that lies in a file is packed when somebody needs it so. */
+wk_tensor *wk_packed_new(wk_tensor *w, const wk_packing *packing);
+
+/* A packed weight, which it becomes now if need be; then pages of the file are given back.
+ * NULL: it is as in the file still, or there was no memory. */
+void *wk_packed_data(const wk_tensor *w, bool needed);
 
 /* n indices from element at on, stride apart. */
 static inline void wk_load_indices(int64_t *row, const wk_tensor *x, int64_t at, int64_t n,

@@ -6,7 +6,8 @@
 
 static bool copy_compute(const wk_call *c)
 {
-    return c->in[0]->packing ? c->in[0]->packing->unpack(c) : wk_copy_host(c->out, c->in[0]);
+    return c->in[0]->packing && !c->in[0]->storage->file ? c->in[0]->packing->unpack(c)
+                                                         : wk_copy_host(c->out, c->in[0]);
 }
 
 static void copy_backward(const wk_call *c, wk_tensor *dy, wk_tensor **dx)

@@ -11,6 +11,7 @@
 #include "test.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <wick/wick.h>
 
@@ -343,4 +344,99 @@ TEST(quantized_layers_on_any_number_of_threads)
         wk_sweep(s);
     }
     wk_set_threads(threads);
+}
+
+/* ---- Weights in files --------------------------------------------------- */
+
+static const char *const names_in_file[] = { "u", "v", "w" };
+
+/* Three weights as they lie in a file: packed when somebody needs them so. */
+static void mapped(const wk_archive *a, wk_layer p[3])
+{
+    for (int i = 0; i < 3; i++)
+        p[i] = (wk_layer){ wk_pack(wk_archive_get(a, names_in_file[i])), NULL };
+}
+
+static bool same(wk_tensor *a, wk_tensor *b)
+{
+    return a && b && wk_bytes(a) == wk_bytes(b) && !memcmp(wk_data(a), wk_data(b), wk_bytes(a));
+}
+
+/* Rows of x for which they wait, for which they do not, and few. */
+static void try_mapped(const wk_archive *a, wk_tensor *const w[3], const char *what)
+{
+    static const int64_t rows[][3] = { { 9, 20, 3 }, { 3, 20, 300 }, { 300, 1, 33 } };
+    for (size_t i = 0; i < WK_COUNT(rows); i++) {
+        wk_layer p[3], own[3];
+        mapped(a, p);
+        for (int k = 0; k < 3; k++)
+            own[k] = (wk_layer){ wk_pack(w[k]), NULL };
+        for (int k = 0; k < 3 && p[0].weight; k++) {
+            wk_tensor *x = wk_randn(rows[i][k], wk_dim(w[0], 1));
+            CHECK_MSG(same(wk_linear(x, p[0]), wk_linear(x, own[0])), "linear, %s", what);
+            CHECK_MSG(same(wk_linear_glu(x, p[0], p[1], WK_ACT_SILU),
+                           wk_linear_glu(x, own[0], own[1], WK_ACT_SILU)),
+                      "linear_glu, %s", what);
+            CHECK_MSG(same(wk_linear_cat(x, p, 3), wk_linear_cat(x, own, 3)), "linear_cat, %s",
+                      what);
+            CHECK_MSG(same(wk_copy(p[2].weight), w[2]), "copy, %s", what);
+            wk_tensor *ids = wk_arange(WK_I64, 0, (double)wk_dim(w[2], 0), 3);
+            CHECK_MSG(same(wk_embedding(ids, p[2].weight), wk_embedding(ids, w[2])),
+                      "embedding, %s", what);
+        }
+    }
+}
+
+static void from_files(const char *isa)
+{
+    char path[1024];
+    for (size_t i = 0; i <= ROWS && wk_ok(); i += test_stride(3)) {
+        wk_scope    s = wk_mark();
+        wk_dtype    dtype = i < ROWS && types[i] != WK_NF4 ? types[i] : WK_BF16;
+        wk_tensor  *w[3];
+        wk_archive *a = NULL;
+        for (int k = 0; k < 3; k++)
+            w[k] = wk_cast(wk_randn(47 + k / 2 * 30, 512), dtype);
+        if (CHECK(wk_gguf_save(test_temporary("packed.gguf", path), .count = 3,
+                               .names = names_in_file, .tensors = w)) &&
+            CHECK(a = wk_archive_open(path)))
+            try_mapped(a, w, wk_dtype_name(dtype));
+        wk_archive_free(a);
+        wk_sweep(s);
+    }
+    (void)isa;
+}
+
+TEST(weights_in_files_are_packed_when_they_are_needed) { everywhere(from_files); }
+
+static void *use_it(void *layer)
+{
+    wk_scope   s = wk_mark();
+    wk_tensor *ones = wk_ones(2, 512), *y = wk_linear(ones, *(wk_layer *)layer);
+    double     sum = y ? wk_item(wk_sum(y)) : NAN;
+    wk_sweep(s);
+    return fabs(sum - 2 * 512 * 500) < 5000 ? layer : NULL; /* q8_0 has not quite 1 */
+}
+
+TEST(several_threads_need_a_weight_at_once)
+{
+    char        path[1024];
+    wk_tensor  *w = wk_cast(wk_ones(500, 512), WK_Q8_0);
+    wk_archive *a = NULL;
+    if (CHECK(wk_gguf_save(test_temporary("packed.gguf", path), .count = 1, .names = names_in_file,
+                           .tensors = &w)) &&
+        CHECK(a = wk_archive_open(path)))
+        for (int i = 0; i < 20; i++) {
+            wk_scope  s = wk_mark();
+            wk_layer  p = { wk_pack(wk_archive_get(a, "u")), NULL };
+            pthread_t other[3];
+            void     *good;
+            for (int k = 0; k < 3; k++)
+                CHECK(!pthread_create(&other[k], NULL, use_it, &p));
+            CHECK(use_it(&p));
+            for (int k = 0; k < 3; k++)
+                CHECK(!pthread_join(other[k], &good) && good);
+            wk_sweep(s);
+        }
+    wk_archive_free(a);
 }

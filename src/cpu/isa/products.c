@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* products.c - matmul, linear and linear_glu: which road their numbers take. */
 #include "../quants.h"
+#include "../shared.h"
 #include "matrix.h"
 
 static bool is_plain_float(wk_dtype d) { return d == WK_F32 || d == WK_BF16 || d == WK_F16; }
@@ -167,6 +168,22 @@ static void multiply_blocks(const wk_gemm *g)
     wk_free(room);
 }
 
+/* May these weights of a file wait for being packed?  To read rows of blocks costs a third of what
+ * packing them does: the first prompt is done sooner so if it is short.  Few rows want panels, and
+ * so do tiles. */
+static bool wait(const wk_call *c, int at, int sides, int64_t m)
+{
+    enum { MOST = 256 };
+    const wk_engine *tiles = wk_cpu_current()->blocks;
+    bool             waits = m > WK_FEW_ROWS && m <= (tiles ? 2 * tiles->least : MOST);
+    for (int i = 0; waits && i < sides; i++) {
+        const wk_tensor *w = c->in[at + 2 * i];
+        waits =
+            w->packing && !wk_packed_data(w, false) && !atomic_exchange(&w->storage->used, true);
+    }
+    return waits;
+}
+
 /* Weight and bias are in[at] and in[at + 1], for a gated unit another two behind them; the
  * result's columns begin at first.  room: as large as the biases, or NULL where they are f32. */
 static wk_gemm product(const wk_call *c, int at, int sides, int64_t first, float *room)
@@ -176,11 +193,14 @@ static wk_gemm product(const wk_call *c, int at, int sides, int64_t first, float
     g.m = wk_count(x) / g.k;
     g.engine = engine_for(w->dtype == WK_BF16, g.m, g.n);
     g.out = wk_mat_at(rows_of(c->out), 0, first);
-    g.panels = w->packing;
+    g.waits = wait(c, at, sides, g.m);
+    g.panels = w->packing && !g.waits;
     for (int i = 0; i < sides; i++) {
         g.b[i] = rows_of(c->in[at + 2 * i]);
-        if (g.panels)
+        if (g.panels) {
+            g.b[i].data = wk_packed_data(c->in[at + 2 * i], true);
             g.b[i].row = (g.k + 31) / 32 * 32;
+        }
         g.bias[i] = read_bias(c->in[at + 1 + 2 * i], room ? room + i * g.n : NULL);
     }
     return g;
@@ -207,7 +227,7 @@ static const wk_engine *tiles_for(const wk_gemm *g)
 static bool has_bytes(const wk_gemm *g)
 {
     return wk_dtypes[g->b[0].dtype].block &&
-           (g->panels || wk_quant_stays(wk_cpu_current()->quant, g->b[0].dtype));
+           (g->panels || g->waits || wk_quant_stays(wk_cpu_current()->quant, g->b[0].dtype));
 }
 
 static void multiply_layer(wk_gemm *g)
@@ -228,6 +248,8 @@ static void multiply_layer(wk_gemm *g)
 static void multiply_layers(wk_gemm *g, int count)
 {
     bool together = count > 1;
+    if (!wk_ok()) /* there was no memory for panels */
+        return;
     for (int i = 0; i < count; i++)
         together &= has_bytes(&g[i]) && !tiles_for(&g[i]);
     if (together)

@@ -2,9 +2,9 @@
 /* quants.c - the driver of products with quantized weights: see quants.h.
  *
  * All threads round rows of x to bytes, meet, and take pieces of the result.  For a piece
- * with many rows a part of each panel is unpacked once, and met with all rows of the
- * piece; with few rows a thread reads panels one after another as one stream.  Weights
- * that stay rows are read 16 at a time, like a panel. */
+ * with many rows a part of each panel is unpacked once (packed just before, if the weight still
+ * waits for that), and met with all rows of the piece; with few rows a thread reads panels one
+ * after another as one stream.  Weights that stay rows are read 16 at a time, like a panel. */
 #include "../quants.h"
 #include "matrix.h"
 
@@ -107,6 +107,7 @@ static void few_rows(const plan *p, int64_t begin, int64_t end)
 typedef struct {
     char  *quads;
     float *scale, *offset, *sums;
+    char  *chunk; /* of a weight that waits */
 } room;
 
 static room room_of(const plan *p, int thread)
@@ -115,25 +116,34 @@ static room room_of(const plan *p, int thread)
     r.scale = (float *)(void *)(r.quads + STEP * WK_QUADS * 2 * WK_QUAD_BYTES);
     r.offset = r.scale + STEP * 2 * 2 * WK_PANEL;
     r.sums = r.offset + STEP * 2 * 2 * WK_PANEL;
+    r.chunk = (char *)(r.sums + p->sides * p->down * p->j.rows * SIDE);
     return r;
 }
 
 static size_t size_of_room(const plan *p)
 {
     size_t sums = (size_t)(p->sides * p->down * p->j.rows * SIDE);
-    return STEP * WK_QUADS * 2 * WK_QUAD_BYTES + (8 * STEP * WK_PANEL + sums) * sizeof(float);
+    return STEP * WK_QUADS * 2 * WK_QUAD_BYTES + (8 * STEP * WK_PANEL + sums) * sizeof(float) +
+           (size_t)(p->g->waits ? p->chunk_bytes : 0);
 }
 
 /* Units of a panel as bytes, with their scales, beside those of another panel. */
-static void unpack(const plan *p, const char *panel, int64_t unit, int64_t units, const room *r,
-                   int beside)
+static void unpack(const plan *p, int side, int64_t panel, int64_t unit, int64_t units,
+                   const room *r, int beside)
 {
     const wk_quant_layout *l = p->j.layout;
     const int64_t          in_chunk = WK_CHUNK / WK_UNIT, groups = p->j.bits->parts;
-    const char            *at = panel + unit / in_chunk * p->chunk_bytes;
+    const char            *w = (const char *)p->g->b[side].data + panel * p->panel_bytes;
     float                  scale[2][WK_CHUNK_GROUPS * WK_PANEL];
-    for (int64_t u = 0; u < units; u += in_chunk, at += p->chunk_bytes) {
-        int64_t n = wk_min_i64(in_chunk, units - u), blocks = n * WK_UNIT / p->j.type->block;
+    for (int64_t u = 0; u < units; u += in_chunk) {
+        int64_t     n = wk_min_i64(in_chunk, units - u), blocks = n * WK_UNIT / p->j.type->block;
+        const char *at = w + (unit + u) / in_chunk * p->chunk_bytes;
+        if (p->g->waits) {
+            at = w + (unit + u) / in_chunk * p->chunk_bytes / WK_PANEL;
+            wk_quants_pack_chunk(p->g->b[side].dtype, at, p->panel_bytes / WK_PANEL,
+                                 outputs(p, panel), n * WK_UNIT, r->chunk);
+            at = r->chunk;
+        }
         p->kernels->scales[l->scales]((const uint8_t *)at, blocks, scale[0], scale[1]);
         for (int64_t i = 0; i < n * groups; i++) {
             int64_t to = ((u * groups + i) * 2 + beside) * WK_PANEL;
@@ -159,14 +169,14 @@ static void tiles(const plan *p, int64_t i, int64_t i_end, int64_t j, int64_t pa
         for (int64_t pair = 0; pair < pairs; pair++) {
             int64_t units = wk_min_i64(STEP, p->units - unit);
             for (int beside = 0; beside < 2; beside++) {
-                int64_t     panel = j + wk_min_i64(2 * pair + beside, panels - 1);
-                const char *w = (const char *)g->b[side].data + panel * p->panel_bytes;
+                int64_t panel = j + wk_min_i64(2 * pair + beside, panels - 1);
                 if (p->j.expand)
-                    p->kernels->rows->unpack(&p->j, w, outputs(p, panel), unit, units,
-                                             r->quads + beside * WK_QUAD_BYTES,
-                                             r->scale + beside * WK_PANEL);
+                    p->kernels->rows->unpack(
+                        &p->j, (const char *)g->b[side].data + panel * p->panel_bytes,
+                        outputs(p, panel), unit, units, r->quads + beside * WK_QUAD_BYTES,
+                        r->scale + beside * WK_PANEL);
                 else
-                    unpack(p, w, unit, units, r, beside);
+                    unpack(p, side, panel, unit, units, r, beside);
             }
             if (p->kernels->zip)
                 p->kernels->zip((uint32_t *)(void *)r->quads, units, WK_QUADS * 2 * WK_PANEL,
@@ -262,7 +272,7 @@ static void prepare(plan *p, const wk_gemm *g)
     j->layout = &wk_quant_layouts[type];
     j->bits = &wk_quant_bits_of[j->layout->numbers];
     j->k = g->k;
-    if (!g->panels) {
+    if (!g->panels && !g->waits) {
         p->rows = wk_quant_rows_of(p->kernels);
         j->expand = p->rows->expand[type] ? p->rows->expand[type] : p->kernels->rows->expand[type];
         j->points = j->type->grid ? wk_quant_points(j->type->grid - 1) : NULL;

@@ -48,8 +48,6 @@ static bool unpack(const wk_call *c)
     return true;
 }
 
-static const wk_packing panels = { "bf16 panels", unpack };
-
 static int64_t count_of(const wk_tensor *w) { return (wk_dim(w, 0) + OUTPUTS - 1) / OUTPUTS; }
 
 static void fill(const wk_tensor *w, void *to)
@@ -57,11 +55,18 @@ static void fill(const wk_tensor *w, void *to)
     wk_parallel(count_of(w), 32768 / wide(wk_dim(w, 1)) + 1, pack_some, &(job){ w, to });
 }
 
+static wk_shape room_for(const wk_tensor *w)
+{
+    return WK_SHAPE(count_of(w) * OUTPUTS, wide(wk_dim(w, 1)));
+}
+
+static const wk_packing panels = { "bf16 panels", room_for, fill, unpack };
+
 wk_tensor *wk_panels_pack(wk_tensor *w)
 {
     if (w->dtype != WK_BF16 || !wk_count(w) || !wk_is_contiguous(w))
         return w;
-    return wk_packed_new(w, WK_SHAPE(count_of(w) * OUTPUTS, wide(wk_dim(w, 1))), &panels, fill);
+    return wk_packed_new(w, &panels);
 }
 
 /* ---- Few rows ----------------------------------------------------------- */
