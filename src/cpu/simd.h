@@ -322,9 +322,19 @@ static inline void vstore_pairs(uint16_t *p, vf a)
     __asm__("vcvtneps2bf16 %1, %0" : "=v"(half) : "v"(a));
     *(vh_any *)p = half;
 }
+static inline vf vpairs(vf even, vf odd) /* as they meet in vdot_pairs */
+{
+    __m512i both, order = _mm512_setr_epi32(0x100000, 0x110001, 0x120002, 0x130003, 0x140004,
+                                            0x150005, 0x160006, 0x170007, 0x180008, 0x190009,
+                                            0x1A000A, 0x1B000B, 0x1C000C, 0x1D000D, 0x1E000E,
+                                            0x1F000F);
+    __asm__("vcvtne2ps2bf16 %2, %1, %0" : "=v"(both) : "v"(odd), "v"(even));
+    return (vf)_mm512_permutexvar_epi16(order, both);
+}
 #else
 static inline vf   vdot_pairs(vi a, vi b, vf sum) { return (void)a, (void)b, sum; }
 static inline void vstore_pairs(uint16_t *p, vf a) { vstore_bf16(p, a); }
+static inline vf   vpairs(vf even, vf odd) { return (void)odd, even; }
 #endif
 
 /* ---- Bytes, four in a lane ---------------------------------------------- */

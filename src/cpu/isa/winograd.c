@@ -6,7 +6,11 @@
  * algorithms for convolutional neural networks", 2015.  Its error in f32 is no larger than
  * that of the plain sum.  The 16 are products of matrices, u [o, c] x v [c, tiles], and a
  * thread goes through all of them for some tiles at a time, so that what it transforms
- * stays in its cache.  A tile with an infinity in it is NaN as a whole. */
+ * stays in its cache.  A tile with an infinity in it is NaN as a whole.
+ *
+ * In bf16 the transforms are made in f32 and rounded to bf16, in pairs of channels, for an
+ * engine that multiplies pairs and sums in f32: sums of up to four numbers of 8 bits are
+ * rounded once more, an error of about twice that of a result's own rounding. */
 #include "conv.h"
 
 #include "../simd.h"
@@ -21,9 +25,10 @@ enum {
 };
 
 typedef struct { /* [b, size[0], size[1], size[2], c], from [b, c, n[0], n[1], n[2]] */
-    const float *from;
-    float       *data;
-    int64_t      n[3], size[3], border[3], c;
+    const char *from;
+    char       *data;
+    bool        halves; /* bf16, else f32 */
+    int64_t     n[3], size[3], border[3], c;
 } channels_last;
 
 typedef struct {
@@ -36,10 +41,10 @@ typedef struct {
     int64_t          groups, m, c, b;       /* channels of a group in the result and in the image */
     int64_t          n[3], y[3], before[3]; /* sizes of the image and the result */
     int64_t          w_m, w_c, w_group;     /* from one 3 x 3 kernel to the next */
-    bool             turned;
-    int64_t          offset[T]; /* of a tile's elements in the field */
-    int64_t          down, panels, together, kc;
-    float           *u; /* [groups][down][T][c][mr] */
+    bool             turned, pairs;         /* pairs of bf16: a word is of two channels or tiles */
+    int64_t          offset[T]; /* of a tile's elements in the field, or pairs of them */
+    int64_t          down, panels, together, parts, kc;
+    float           *u; /* [groups][down][T][words][mr] */
 
     channels_last image, gradient; /* of the gradient for the kernels, as all that follows */
     int64_t       wide;            /* panels of channels of the image */
@@ -49,38 +54,111 @@ typedef struct {
 
 static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+/* Words of k numbers in an operand of a product. */
+static int64_t words(const winograd *p, int64_t k) { return p->pairs ? (k + 1) / 2 : k; }
+
+/* ---- Numbers and vectors ------------------------------------------------------ */
+
+#if defined __AVX512F__
+enum { PAIRS = 1 };
+INLINE vf load_halves(const void *p, int64_t n)
+{
+    return (vf)((vu)_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p))
+                << 16);
+}
+INLINE void store_halves(void *p, vf a, int64_t n)
+{
+    _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1),
+                             _mm512_cvtepi32_epi16((__m512i)((vu)a >> 16)));
+}
+#else /* no engine for them */
+enum { PAIRS = 0 };
+INLINE vf   load_halves(const void *p, int64_t n) { return vload_part(p, n); }
+INLINE void store_halves(void *p, vf a, int64_t n) { vstore_part(p, a, n); }
+#endif
+
+/* n lanes from element i on. */
+INLINE vf load(const char *p, int64_t i, bool halves, int64_t n)
+{
+    p += i * (halves ? 2 : 4);
+    return halves    ? load_halves(p, n)
+           : n == VF ? vload((const void *)p)
+                     : vload_part((const void *)p, n);
+}
+
+INLINE void store(char *p, int64_t i, bool halves, vf a, int64_t n)
+{
+    p += i * (halves ? 2 : 4);
+    if (halves)
+        store_halves(p, a, n);
+    else
+        vstore_part((void *)p, a, n);
+}
+
+/* What was transformed, of one channel or tile, or of the two that make a pair. */
+INLINE void put(float *to, int64_t apart, vf d[2][T], bool pairs)
+{
+    UNROLLED
+    for (int t = 0; t < T; t++)
+        vstore(to + t * apart, pairs ? vpairs(d[0][t], d[1][t]) : d[0][t]);
+}
+
 /* ---- The kernels: U = G g G^T ---------------------------------------------- */
 
-/* Kernels of k channels from c on, for rows of a panel: to [T][k mr + VF].  Lanes are rows;
- * what a vector has too many is overwritten by the next. */
-static void transform_some(const winograd *p, const float *w, int64_t rows, int64_t k, float *to)
+/* Elements of VF kernels, rows of which there are. */
+INLINE void load_kernels(const char *w, int64_t apart, int64_t rows, bool halves, vf g[])
 {
-    const int64_t mr = p->e->mr, apart = k * mr + VF;
-    for (int64_t c = 0; c < k; c++, w += p->w_c)
+#if defined __AVX512F__
+    for (int l = 0; l < VF; l++)
+        g[l] = l < rows ? load(w, l * apart, halves, 9) : vset(0);
+    vtranspose(g);
+#else
+    for (int t = 0; t < 9; t++)
+        for (int l = 0; l < VF; l++)
+            g[t][l] = l < rows ? ((const float *)(const void *)w)[l * apart + t] : 0;
+    (void)halves;
+#endif
+}
+
+/* Kernels of k channels, for rows of a panel: to [T][k mr + VF].  Lanes are rows; what a
+ * vector has too many is overwritten by the next.  Turned around, a kernel has its first
+ * and last transformed rows and columns exchanged. */
+INLINE void transform_some(const winograd *p, const char *w, int64_t rows, int64_t k, bool halves,
+                           float *to)
+{
+    const int64_t mr = p->e->mr, apart = k * mr + VF, last = p->turned ? 0 : 3, first = 3 - last;
+    const int64_t order[4] = { first, 1, 2, last };
+    for (int64_t c = 0; c < k; c++, w += p->w_c * (halves ? 2 : 4))
         for (int64_t r = 0; r < mr; r += VF) {
-            float g[9][VF] = { { 0 } };
-            vf    u[4][3];
-            for (int l = 0; l < VF && r + l < rows; l++)
-                for (int t = 0; t < 9; t++)
-                    g[t][l] = w[(r + l) * p->w_m + (p->turned ? 8 - t : t)];
+            vf g[VF > 9 ? VF : 9], u[4][3];
+            load_kernels(w + r * p->w_m * (halves ? 2 : 4), p->w_m, rows - r, halves, g);
 #pragma GCC unroll 3
             for (int s = 0; s < 3; s++) {
-                vf g0 = vload(g[s]), g1 = vload(g[3 + s]) * 0.5f, g2 = vload(g[6 + s]);
+                vf g0 = g[s], g1 = g[3 + s] * 0.5f, g2 = g[6 + s];
                 u[0][s] = g0;
                 u[1][s] = (g0 + g2) * 0.5f + g1;
                 u[2][s] = (g0 + g2) * 0.5f - g1;
                 u[3][s] = g2;
             }
-            float *at = to + c * mr + r;
 #pragma GCC unroll 4
-            for (int s = 0; s < 4; s++, at += 4 * apart) {
-                vf sum = (u[s][0] + u[s][2]) * 0.5f, half = u[s][1] * 0.5f;
-                vstore(at, u[s][0]);
+            for (int s = 0; s < 4; s++) {
+                float *at = to + 4 * order[s] * apart + c * mr + r;
+                vf     sum = (u[s][0] + u[s][2]) * 0.5f, half = u[s][1] * 0.5f;
+                vstore(at + first * apart, u[s][0]);
                 vstore(at + apart, sum + half);
                 vstore(at + 2 * apart, sum - half);
-                vstore(at + 3 * apart, u[s][2]);
+                vstore(at + last * apart, u[s][2]);
             }
         }
+}
+
+/* Two rows of from after each other, as one of pairs. */
+static void pair_rows(float *to, const float *from, int64_t mr, int64_t k)
+{
+    for (int64_t c = 0; c < k; c += 2, to += mr, from += 2 * mr)
+        for (int64_t r = 0; r < mr; r += VF)
+            vstore_part(to + r, vpairs(vload(from + r), c + 1 < k ? vload(from + mr + r) : vset(0)),
+                        wk_min_i64(VF, mr - r));
 }
 
 static void transform_kernels(void *ctx, int64_t begin, int64_t end)
@@ -90,67 +168,99 @@ static void transform_kernels(void *ctx, int64_t begin, int64_t end)
     const int64_t   mr = p->e->mr;
     float          *room = wk_scratch((size_t)(T * (SOME * mr + VF)) * sizeof *room);
     for (int64_t panel = begin; room && panel < end; panel++) {
-        int64_t      group = panel / p->down, i = panel % p->down * mr;
-        const float *w = wk_f32(p->w) + group * p->w_group + i * p->w_m;
+        int64_t group = panel / p->down, i = panel % p->down * mr, rows = wk_min_i64(mr, p->m - i);
+        const char *w = (const char *)wk_at_host(p->w);
         for (int64_t c = 0; c < p->c; c += SOME) {
-            int64_t k = wk_min_i64(SOME, p->c - c);
-            transform_some(p, w + c * p->w_c, wk_min_i64(mr, p->m - i), k, room);
-            for (int64_t t = 0; t < T; t++)
-                memcpy(p->u + ((panel * T + t) * p->c + c) * mr, room + t * (k * mr + VF),
-                       (size_t)(k * mr) * sizeof *room);
+            int64_t k = wk_min_i64(SOME, p->c - c),
+                    at = group * p->w_group + i * p->w_m + c * p->w_c;
+            if (PAIRS && p->pairs)
+                transform_some(p, w + at * 2, rows, k, true, room);
+            else
+                transform_some(p, w + at * 4, rows, k, false, room);
+            for (int64_t t = 0; t < T; t++) {
+                float *to = p->u + ((panel * T + t) * words(p, p->c) + words(p, c)) * mr;
+                float *from = room + t * (k * mr + VF);
+                if (PAIRS && p->pairs)
+                    pair_rows(to, from, mr, k);
+                else
+                    memcpy(to, from, (size_t)(k * mr) * sizeof *room);
+            }
         }
     }
 }
 
 /* ---- The image: V = B^T d B -------------------------------------------------- */
 
-/* d: 4 x 4, down and right elements apart -> v: [T], apart elements each; of nr lanes. */
-INLINE void transform_tiles(const float *d, int64_t down, int64_t right, float *v, int64_t apart,
-                            int64_t nr)
+INLINE void transform_tile(vf d[T])
 {
-    for (int64_t l = 0; l < nr; l += VF) {
-        vf w[4][4];
-#pragma GCC unroll 4
-        for (int s = 0; s < 4; s++) {
-            vf d0 = vload(d + s * right + l), d1 = vload(d + down + s * right + l);
-            vf d2 = vload(d + 2 * down + s * right + l), d3 = vload(d + 3 * down + s * right + l);
-            w[0][s] = d0 - d2;
-            w[1][s] = d1 + d2;
-            w[2][s] = d2 - d1;
-            w[3][s] = d1 - d3;
-        }
-#pragma GCC unroll 4
-        for (int r = 0; r < 4; r++) {
-            vstore(v + (4 * r + 0) * apart + l, w[r][0] - w[r][2]);
-            vstore(v + (4 * r + 1) * apart + l, w[r][1] + w[r][2]);
-            vstore(v + (4 * r + 2) * apart + l, w[r][2] - w[r][1]);
-            vstore(v + (4 * r + 3) * apart + l, w[r][1] - w[r][3]);
-        }
+    UNROLLED
+    for (int s = 0; s < 4; s++) {
+        vf d0 = d[s], d1 = d[4 + s], d2 = d[8 + s], d3 = d[12 + s];
+        d[s] = d0 - d2;
+        d[4 + s] = d1 + d2;
+        d[8 + s] = d2 - d1;
+        d[12 + s] = d1 - d3;
+    }
+    UNROLLED
+    for (int r = 0; r < 4; r++) {
+        vf w0 = d[4 * r], w1 = d[4 * r + 1], w2 = d[4 * r + 2], w3 = d[4 * r + 3];
+        d[4 * r] = w0 - w2;
+        d[4 * r + 1] = w1 + w2;
+        d[4 * r + 2] = w2 - w1;
+        d[4 * r + 3] = w1 - w3;
     }
 }
 
-/* Channels at .. at + k of a group, for the tiles of a panel: to [T][channels][tiles], apart
- * and channel elements each. */
-static void transform_panel(const winograd *p, int64_t group, int64_t at, int64_t k,
-                            const conv_run *runs, int n, float *room, float *v, int64_t apart,
-                            int64_t channel)
+/* Tiles of one channel: [T][nr], or of pairs of neighbours [T / 2][nr]. */
+INLINE void take_tile(vf d[T], const float *room, int64_t nr, bool pairs)
 {
-    const int64_t nr = p->e->nr;
+    UNROLLED
+    for (int t = 0; t < T; t++) {
+        vu x = (vu)vload(room + (pairs ? t / 2 : t) * nr);
+        d[t] = (vf)(!pairs ? x : t % 2 ? x & 0xFFFF0000u : x << 16);
+    }
+    transform_tile(d);
+}
+
+/* A row of a product's operand: the tiles of a channel, or of two, as they were gathered. */
+INLINE void transform_row(const float *room, int64_t nr, bool pairs, float *v, int64_t apart,
+                          int64_t lane)
+{
+    for (int64_t l = 0; l < nr; l += VF) {
+        vf d[2][T];
+        take_tile(d[0], room + l, nr, pairs);
+        if (pairs)
+            take_tile(d[1], room + T / 2 * nr + l, nr, pairs);
+        put(v + l * lane, apart, d, pairs);
+    }
+}
+
+/* Channels at .. at + k of a group, for the tiles of a panel: to [T][words][tiles], or to
+ * [T][tiles / VF][words][VF] of pairs; without a second channel the first stands for it, as
+ * the kernels are zeros. */
+INLINE void transform_panel(const winograd *p, int64_t group, int64_t at, int64_t k, bool pairs,
+                            const conv_run *runs, int n, float *room, float *v)
+{
+    const int64_t nr = p->e->nr, most = words(p, p->kc), each = pairs ? T / 2 : T;
     int64_t       row[TOGETHER * T];
     for (int64_t c = 0; c < k; c += TOGETHER) {
         int64_t some = wk_min_i64(TOGETHER, k - c);
-        for (int64_t i = 0; i < some * T; i++)
-            row[i] = (group * p->c + at + c + i / T) * p->f.plane + p->offset[i % T];
-        conv_gather(&p->f, room, (int)nr, row, some * T, runs, n);
-        for (int64_t i = 0; i < some; i++)
-            transform_tiles(room + i * T * nr, 4 * nr, nr, v + (c + i) * channel, apart, nr);
+        some += pairs ? some % 2 : 0;
+        for (int64_t i = 0; i < some * each; i++)
+            row[i] = (group * p->c + at + wk_min_i64(c + i / each, k - 1)) * p->f.plane +
+                     p->offset[i % each];
+        conv_gather(&p->f, room, (int)nr, row, some * each, runs, n);
+        for (int64_t i = 0; i < some; i += pairs ? 2 : 1) /* of words, with pairs */
+            transform_row(room + i * each * nr, nr, pairs, v + words(p, c + i) * (pairs ? VF : nr),
+                          most * nr, pairs ? most : 1);
     }
 }
 
 /* ---- The result: Y = A^T M A --------------------------------------------------- */
 
-/* The two rows of results of a row of tiles, for one channel: line[2][2 * nr]. */
-INLINE void transform_back(const float *sums, int64_t apart, int64_t nr, float bias, float *line)
+/* The two rows of results of a row of tiles, for one channel: line[2][2 * nr], f32 or bf16. */
+INLINE void transform_back(const float *sums, int64_t apart, int64_t nr, float bias, bool halves,
+                           float *line)
 {
     for (int64_t l = 0; l < nr; l += VF) {
         vf t[2][4], b = vset(bias);
@@ -164,43 +274,63 @@ INLINE void transform_back(const float *sums, int64_t apart, int64_t nr, float b
 #pragma GCC unroll 2
         for (int i = 0; i < 2; i++) {
             vf y0 = t[i][0] + t[i][1] + t[i][2] + b, y1 = t[i][1] - t[i][2] - t[i][3] + b;
+            if (halves) {
+                vstore(line + i * nr + l, vpairs(y0, y1));
+                continue;
+            }
             vstore(line + i * 2 * nr + 2 * l, vzip_low(y0, y1));
             vstore(line + i * 2 * nr + 2 * l + VF, vzip_high(y0, y1));
         }
     }
 }
 
-static void copy(float *to, const float *from, int64_t n)
+static void copy(char *to, const float *from, int64_t n, bool halves)
 {
-    for (int64_t l = 0; l < n; l += VF)
-        vstore_part(to + l, vload_part(from + l, wk_min_i64(VF, n - l)), wk_min_i64(VF, n - l));
+    int64_t some = halves ? n / 2 : n;
+    for (int64_t l = 0; l < some; l += VF) {
+        int64_t left = wk_min_i64(VF, some - l);
+        vstore_part((void *)(to + l * 4), vload_part(from + l, left), left);
+    }
+    if (halves && n % 2)
+        memcpy(to + 4 * some, from + some, 2);
 }
 
 /* rows channels from i on, at the tiles from j on. */
-static void finish(const winograd *p, int64_t group, int64_t i, int rows, int64_t j,
-                   const conv_run *runs, int n, const float *sums)
+INLINE void finish_as(const winograd *p, int64_t group, int64_t i, int rows, int64_t j, bool halves,
+                      const conv_run *runs, int n, const float *sums)
 {
     const int64_t nr = p->e->nr, apart = p->e->mr * nr, plane = p->y[0] * p->y[1] * p->y[2];
+    const int64_t size = halves ? 2 : 4;
     float         line[4 * CONV_MOST_NR];
     for (int r = 0; r < rows; r++) {
         int64_t channel = group * p->m + i + r;
-        transform_back(sums + r * nr, apart, nr, p->bias ? p->bias[channel] : 0, line);
+        transform_back(sums + r * nr, apart, nr, p->bias ? p->bias[channel] : 0, halves, line);
         for (int s = 0; s < n; s++) {
-            float  *to = wk_f32(p->out) + channel * plane + runs[s].to;
+            char   *to = (char *)wk_at_host(p->out) + (channel * plane + runs[s].to) * size;
             int64_t at = (j + runs[s].lane) % p->tiles.count, w = at % p->tiles.grid[2];
             int64_t h = at / p->tiles.grid[2] % p->tiles.grid[1];
             int64_t count = wk_min_i64(2 * runs[s].count, p->y[2] - 2 * w);
-            copy(to, line + 2 * runs[s].lane, count);
+            float  *from = line + runs[s].lane * size / 2;
+            copy(to, from, count, halves);
             if (2 * h + 1 < p->y[1])
-                copy(to + p->y[2], line + 2 * nr + 2 * runs[s].lane, count);
+                copy(to + p->y[2] * size, from + nr * size / 2, count, halves);
         }
     }
 }
 
+static void finish(const winograd *p, int64_t group, int64_t i, int rows, int64_t j,
+                   const conv_run *runs, int n, const float *sums)
+{
+    if (PAIRS && p->pairs)
+        finish_as(p, group, i, rows, j, true, runs, n, sums);
+    else
+        finish_as(p, group, i, rows, j, false, runs, n, sums);
+}
+
 /* ---- Work ---------------------------------------------------------------------- */
 
-typedef struct { /* some panels of tiles of one group */
-    int64_t  group, panel;
+typedef struct { /* some panels of tiles of one group, and a part of the results' channels */
+    int64_t  group, panel, down[2];
     int      panels, n[PANELS];
     conv_run runs[PANELS][CONV_MOST_NR];
     float   *room, *v, *sums;
@@ -209,26 +339,33 @@ typedef struct { /* some panels of tiles of one group */
 static void multiply_piece(const winograd *p, const piece *w)
 {
     const wk_engine *e = p->e;
-    const int64_t    tile = e->mr * e->nr, all = T * tile, v_panel = T * p->kc * e->nr;
+    const int64_t    tile = e->mr * e->nr, all = T * tile, v_part = words(p, p->kc) * e->nr;
+    const int64_t    u_part = words(p, p->c) * e->mr;
     for (int64_t at = 0; at < p->c; at += p->kc) {
         int64_t k = wk_min_i64(p->kc, p->c - at);
         for (int j = 0; j < w->panels; j++)
-            transform_panel(p, w->group, at, k, w->runs[j], w->n[j], w->room, w->v + j * v_panel,
-                            p->kc * e->nr, e->nr);
-        for (int64_t i = 0; i < p->down; i++) {
-            const float *u = p->u + (w->group * p->down + i) * T * p->c * e->mr;
+            if (PAIRS && p->pairs)
+                transform_panel(p, w->group, at, k, true, w->runs[j], w->n[j], w->room,
+                                w->v + j * T * v_part);
+            else
+                transform_panel(p, w->group, at, k, false, w->runs[j], w->n[j], w->room,
+                                w->v + j * T * v_part);
+        for (int64_t i = w->down[0]; i < w->down[1]; i++) {
+            const float *u = p->u + (w->group * p->down + i) * T * u_part + words(p, at) * e->mr;
             int          rows = (int)wk_min_i64(e->mr, p->m - i * e->mr);
-            float       *sums = w->sums + (p->kc < p->c ? i * w->panels * all : 0);
-            for (int x = 0; x < T; x++)
+            float       *sums = w->sums + (p->kc < p->c ? (i - w->down[0]) * w->panels * all : 0);
+            for (int x = 0; x < T; x++, u += u_part)
                 for (int j = 0; j < w->panels; j++)
                     e->kernel(&(wk_gemm_tile){ .rows = rows,
                                                .cols = e->nr,
-                                               .k = k,
-                                               .a = u + (x * p->c + at) * e->mr,
-                                               .b = w->v + j * v_panel + x * p->kc * e->nr,
+                                               .k = words(p, k) * e->kr,
+                                               .a = u,
+                                               .b = w->v + (j * T + x) * v_part,
+                                               .group = words(p, p->kc) * 64,
                                                .c = sums + j * all + x * tile,
                                                .ldc = e->nr,
-                                               .add = at > 0 });
+                                               .add = at > 0,
+                                               .next = u + u_part });
             for (int j = 0; j < w->panels && at + k == p->c; j++)
                 finish(p, w->group, i * e->mr, rows, (w->panel + j) * e->nr, w->runs[j], w->n[j],
                        sums + j * all);
@@ -240,16 +377,19 @@ static void multiply_pieces(void *ctx, int64_t begin, int64_t end)
 {
     const winograd *p = ctx;
     const int64_t   nr = p->e->nr, pieces = divide_up(p->panels, p->together);
-    const int64_t   sums = (p->kc < p->c ? p->down : 1) * T * p->e->mr * nr * p->together;
-    const int64_t   v = T * p->kc * nr * p->together;
+    const int64_t   most = p->kc < p->c ? divide_up(p->down, p->parts) : 1;
+    const int64_t   sums = most * T * p->e->mr * nr * p->together;
+    const int64_t   v = T * words(p, p->kc) * nr * p->together;
     piece           w;
     w.v = wk_scratch((size_t)(v + sums + TOGETHER * T * nr) * sizeof(float));
     w.sums = w.v + v;
     w.room = w.sums + sums;
     for (int64_t item = begin; w.v && item < end; item++) {
-        w.group = item / pieces;
-        w.panel = item % pieces * p->together;
+        w.group = item / p->parts / pieces;
+        w.panel = item / p->parts % pieces * p->together;
         w.panels = (int)wk_min_i64(p->together, p->panels - w.panel);
+        for (int s = 0; s < 2; s++)
+            w.down[s] = (item % p->parts + s) * p->down / p->parts;
         for (int j = 0; j < w.panels; j++) {
             int64_t first = (w.panel + j) * nr;
             w.n[j] = conv_runs(&p->tiles, first, (int)wk_min_i64(nr, p->b * p->tiles.count - first),
@@ -264,6 +404,10 @@ static void multiply_pieces(void *ctx, int64_t begin, int64_t end)
 /* A conv_transpose of stride 1 is a conv of y with kernels turned around. */
 static bool arrange(winograd *p, const conv *v, const wk_call *c)
 {
+    const wk_cpu_isa *isa = wk_cpu_current();
+    wk_dtype          dtype = v->xt->dtype;
+    p->pairs = PAIRS && dtype == WK_BF16 && isa->bf16 && isa->bf16->kr == 2;
+    p->e = p->pairs ? isa->bf16 : isa->f32;
     p->turned = c->op->id == WK_OP_conv_transpose;
     p->from = p->turned ? v->yt : v->xt;
     p->w = v->wt;
@@ -283,7 +427,8 @@ static bool arrange(winograd *p, const conv *v, const wk_call *c)
         p->before[i] = p->turned ? v->k[i] - 1 - v->before[i] : v->before[i];
         fits &= v->stride[i] == 1 && v->dilation[i] == 1;
     }
-    return fits && p->from->dtype == WK_F32 && p->w->dtype == WK_F32 && p->out->dtype == WK_F32;
+    fits &= p->pairs ? p->before[2] >= 0 : p->e == &WK_ISA(engine) && dtype == WK_F32;
+    return fits && v->wt->dtype == dtype && v->yt->dtype == dtype;
 }
 
 /* The tiles, and how large an image is that has all of theirs. */
@@ -302,12 +447,20 @@ static bool arrange_tiles(winograd *p)
 {
     conv_places *t = &p->tiles;
     arrange_grid(p);
-    p->f.split = 2;
+    p->f.split = p->pairs ? 1 : 2;
+    if (p->pairs && p->f.size[2] <= p->n[2])
+        p->f.size[2] = p->n[2] + p->n[2] % 2;
     if (!conv_field(&p->f, p->from, p->n))
         return false;
-    for (int i = 0; i < T; i++)
-        p->offset[i] = field_at(&p->f, 0, i / 4 + p->f.border[1] - p->before[1],
-                                i % 4 + p->f.border[2] - p->before[2]);
+    if (p->pairs) { /* two neighbours of a row are a word */
+        p->f.dtype = WK_F32;
+        p->f.size[2] /= 2;
+        p->f.plane /= 2;
+    }
+    int64_t each = p->pairs ? 2 : 4;
+    for (int i = 0; i < 4 * each; i++)
+        p->offset[i] = field_at(&p->f, 0, i / each + p->f.border[1] - p->before[1],
+                                i % each + p->f.border[2] - p->before[2]);
     t->from[0] = field_at(&p->f, 1, 0, 0);
     t->from[1] = field_at(&p->f, 0, 2, 0);
     t->to[0] = p->y[1] * p->y[2];
@@ -320,23 +473,26 @@ static bool arrange_tiles(winograd *p)
 
 bool conv_winograd(const conv *v, const wk_call *c, const float *bias)
 {
-    winograd p = { .e = wk_cpu_current()->f32, .bias = bias };
-    if (p.e != &WK_ISA(engine) || !arrange(&p, v, c))
+    winograd p = { .bias = bias };
+    if (!arrange(&p, v, c))
         return false;
     p.panels = divide_up(p.b * p.y[0] * divide_up(p.y[1], 2) * divide_up(p.y[2], 2), p.e->nr);
     if (p.panels < 2 || !arrange_tiles(&p))
         return false;
     p.down = divide_up(p.m, p.e->mr);
     p.kc = divide_up(p.c, divide_up(p.c, MOST_K));
-    bool two = PANELS * T * p.kc * p.e->nr * (int64_t)sizeof(float) <= MOST_V;
+    p.kc += p.pairs ? p.kc % 2 : 0;
+    bool two = PANELS * T * words(&p, p.kc) * p.e->nr * (int64_t)sizeof(float) <= MOST_V;
     p.together = two && p.panels * p.groups >= 4 * PANELS * wk_threads() ? PANELS : 1;
-    wk_tensor *u = wk_pool(
-        wk_tensor_new(wk_cpu_device(), WK_F32, WK_SHAPE(p.groups * p.down, T * p.c * p.e->mr)));
+    int64_t pieces = p.groups * divide_up(p.panels, p.together);
+    p.parts = wk_min_i64(divide_up(8 * wk_threads(), pieces), divide_up(p.down, 4));
+    wk_tensor *u = wk_pool(wk_tensor_new(
+        wk_cpu_device(), WK_F32, WK_SHAPE(p.groups * p.down, T * words(&p, p.c) * p.e->mr)));
     if (!u)
         return false;
     p.u = wk_f32(u);
     wk_parallel(p.groups * p.down, 4096 / (p.c * p.e->mr) + 1, transform_kernels, &p);
-    wk_parallel(p.groups * divide_up(p.panels, p.together), 1, multiply_pieces, &p);
+    wk_parallel(pieces * p.parts, 1, multiply_pieces, &p);
     return wk_ok();
 }
 
@@ -349,49 +505,58 @@ bool conv_winograd(const conv *v, const wk_call *c, const float *bias)
  * the engine reads. */
 
 /* VF channels of a row. */
-static void turn_rows(void *ctx, int64_t begin, int64_t end)
+INLINE void turn_rows_as(const channels_last *f, bool halves, int64_t begin, int64_t end)
 {
-    const channels_last *f = ctx;
-    const int64_t       *n = f->n, c = f->c, plane = n[0] * n[1] * n[2];
-    const int64_t        blocks = divide_up(c, VF), width = f->size[2];
-    int64_t              count = wk_max_i64(0, wk_min_i64(n[2], width - f->border[2]));
+    const int64_t *n = f->n, c = f->c, plane = n[0] * n[1] * n[2];
+    const int64_t  blocks = divide_up(c, VF), width = f->size[2];
+    int64_t        count = wk_max_i64(0, wk_min_i64(n[2], width - f->border[2]));
     for (int64_t item = begin; item < end; item++) {
         int64_t row = item / blocks, k = item % blocks * VF, lanes = wk_min_i64(VF, c - k);
         int64_t i = row / f->size[1] % f->size[0] - f->border[0];
         int64_t j = row % f->size[1] - f->border[1], image = row / f->size[1] / f->size[0];
-        float  *to = f->data + row * width * c + k;
+        char   *to = f->data + (row * width * c + k) * (halves ? 2 : 4);
         bool    inside = i >= 0 && i < n[0] && j >= 0 && j < n[1];
         int64_t first = inside ? f->border[2] : width, last = inside ? first + count : width;
         for (int64_t w = 0; w < width; w = w + 1 == first ? last : w + 1)
-            vstore_part(to + w * c, vset(0), lanes);
-        const float *from = f->from + (image * c + k) * plane + (i * n[1] + j) * n[2];
+            store(to, w * c, halves, vset(0), lanes);
+        int64_t from = (image * c + k) * plane + (i * n[1] + j) * n[2];
         for (int64_t w = 0; first + w < last; w += VF) {
             int64_t left = wk_min_i64(VF, count - w);
             vf      r[VF] = { { 0 } };
             for (int64_t l = 0; l < lanes; l++) {
-                const float *at = from + l * plane + w;
-                __builtin_prefetch(at + 4 * VF);
-                r[l] = left == VF ? vload(at) : vload_part(at, left);
+                __builtin_prefetch(f->from + (from + l * plane + w + 4 * VF) * (halves ? 2 : 4));
+                r[l] = load(f->from, from + l * plane + w, halves, left);
             }
             vtranspose(r);
             for (int64_t l = 0; l < left; l++)
-                vstore_part(to + (first + w + l) * c, r[l], lanes);
+                store(to, (first + w + l) * c, halves, r[l], lanes);
         }
     }
 }
 
-/* x with zeros around it, its channels last; more floats may be read behind it. */
+static void turn_rows(void *ctx, int64_t begin, int64_t end)
+{
+    const channels_last *f = ctx;
+    if (PAIRS && f->halves)
+        turn_rows_as(f, true, begin, end);
+    else
+        turn_rows_as(f, false, begin, end);
+}
+
+/* x with zeros around it, its channels last; more numbers may be read behind it. */
 static bool turn(channels_last *f, const wk_tensor *x, const int64_t n[3], int64_t more)
 {
     f->c = wk_dim(x, 1);
     int64_t    count = wk_dim(x, 0) * f->size[0] * f->size[1] * f->size[2] * f->c;
-    wk_tensor *room = wk_pool(wk_tensor_new(wk_cpu_device(), WK_F32, WK_SHAPE(count + more)));
+    wk_tensor *room = wk_pool(wk_tensor_new(wk_cpu_device(), x->dtype, WK_SHAPE(count + more)));
+    size_t     size = wk_dtypes[x->dtype].size;
     if (!room)
         return false;
-    f->data = wk_f32(room);
-    f->from = wk_f32(x);
+    f->halves = x->dtype == WK_BF16;
+    f->data = wk_at_host(room);
+    f->from = wk_at_host(x);
     memcpy(f->n, n, sizeof f->n);
-    memset(f->data + count, 0, (size_t)more * sizeof *f->data);
+    memset(f->data + (size_t)count * size, 0, (size_t)more * size);
     channels_last rows = *f;
     if (f->size[2] == n[2] && f->size[1] == n[1] && !f->border[1] && !f->border[2]) {
         rows.size[2] = rows.n[2] = n[1] * n[2]; /* a plane is a row */
@@ -402,27 +567,24 @@ static bool turn(channels_last *f, const wk_tensor *x, const int64_t n[3], int64
     return true;
 }
 
-/* dy: 2 x 2, down and right elements apart -> m: [T], apart elements each. */
-INLINE void transform_gradient(const float *dy, int64_t down, int64_t right, float *m,
-                               int64_t apart, int64_t nr)
+/* d[4 r + s]: 2 x 2 gradients -> A dY A^T. */
+INLINE void transform_gradient(vf d[T])
 {
-    for (int64_t l = 0; l < nr; l += VF) {
-        vf t[4][2];
+    vf t[4][2];
 #pragma GCC unroll 2
-        for (int s = 0; s < 2; s++) {
-            vf y0 = vload(dy + s * right + l), y1 = vload(dy + down + s * right + l);
-            t[0][s] = y0;
-            t[1][s] = y0 + y1;
-            t[2][s] = y0 - y1;
-            t[3][s] = -y1;
-        }
+    for (int s = 0; s < 2; s++) {
+        vf y0 = d[s], y1 = d[4 + s];
+        t[0][s] = y0;
+        t[1][s] = y0 + y1;
+        t[2][s] = y0 - y1;
+        t[3][s] = -y1;
+    }
 #pragma GCC unroll 4
-        for (int r = 0; r < 4; r++) {
-            vstore(m + (4 * r + 0) * apart + l, t[r][0]);
-            vstore(m + (4 * r + 1) * apart + l, t[r][0] + t[r][1]);
-            vstore(m + (4 * r + 2) * apart + l, t[r][0] - t[r][1]);
-            vstore(m + (4 * r + 3) * apart + l, -t[r][1]);
-        }
+    for (int r = 0; r < 4; r++) {
+        d[4 * r] = t[r][0];
+        d[4 * r + 1] = t[r][0] + t[r][1];
+        d[4 * r + 2] = t[r][0] - t[r][1];
+        d[4 * r + 3] = -t[r][1];
     }
 }
 
@@ -435,31 +597,64 @@ typedef struct { /* what a thread works with: some tiles, and its channels of th
 } share;
 
 /* What a vector has too many is overwritten by the next. */
-static int64_t apart_a(const winograd *p) { return p->together * p->e->mr + VF; }
-static int64_t apart_b(const winograd *p) { return p->together * p->e->nr + VF; }
+static int64_t apart_a(const winograd *p) { return words(p, p->together) * p->e->mr + VF; }
+static int64_t apart_b(const winograd *p) { return words(p, p->together) * p->e->nr + VF; }
 
-static void multiply_share(const winograd *p, share *w, bool add)
+/* A tile, or its gradient, of VF channels. */
+INLINE void take_channels(vf d[T], const channels_last *f, int64_t at, bool is_gradient,
+                          bool halves)
 {
-    const wk_engine     *e = p->e;
-    const channels_last *x = &p->image, *y = &p->gradient;
-    const int64_t        nr = e->nr, mr = e->mr;
+    const int64_t right = f->c, down = f->size[2] * right;
+    const int     side = is_gradient ? 2 : 4;
+    UNROLLED
+    for (int i = 0; i < side * side; i++)
+        d[i / side * 4 + i % side] =
+            load(f->data, at + i / side * down + i % side * right, halves, VF);
+    if (is_gradient)
+        transform_gradient(d);
+    else
+        transform_tile(d);
+}
+
+/* width channels from c on of all tiles, or of pairs of them: to [T][words][width]; of the
+ * image in pairs to [T][width / VF][words][VF], as its engine reads them.  Where a second
+ * tile is missing, its gradient is 0. */
+INLINE void transform_share(const winograd *p, const share *w, bool is_gradient, bool pairs,
+                            int64_t c, int64_t width, float *to, int64_t apart)
+{
+    const channels_last *f = is_gradient ? &p->gradient : &p->image;
+    const int64_t       *at = w->at[is_gradient], most = words(p, p->together);
+    for (int64_t t = 0; t < w->tiles; t += pairs ? 2 : 1)
+        for (int64_t l = 0; l < width; l += VF) {
+            int64_t row = words(p, t);
+            vf      d[2][T] = { { { 0 } } };
+            take_channels(d[0], f, at[t] + c + l, is_gradient, pairs);
+            if (pairs && (!is_gradient || t + 1 < w->tiles))
+                take_channels(d[1], f, at[wk_min_i64(t + 1, w->tiles - 1)] + c + l, is_gradient,
+                              pairs);
+            put(to + (pairs && !is_gradient ? l * most + row * VF : row * width + l), apart, d,
+                pairs);
+        }
+}
+
+INLINE void multiply_share(const winograd *p, share *w, bool pairs, bool add)
+{
+    const wk_engine *e = p->e;
+    const int64_t    nr = e->nr, mr = e->mr;
     for (int64_t j = w->wide[0]; j < w->wide[1]; j++)
-        for (int64_t t = 0; t < w->tiles; t++)
-            transform_tiles(x->data + w->at[0][t] + w->group * p->c + j * nr, x->size[2] * x->c,
-                            x->c, w->b + (j - w->wide[0]) * T * apart_b(p) + t * nr, apart_b(p),
-                            nr);
+        transform_share(p, w, false, pairs, w->group * p->c + j * nr, nr,
+                        w->b + (j - w->wide[0]) * T * apart_b(p), apart_b(p));
     for (int64_t i = w->down[0]; i < w->down[1]; i++) {
-        for (int64_t t = 0; t < w->tiles; t++)
-            transform_gradient(y->data + w->at[1][t] + w->group * p->m + i * mr, y->size[2] * y->c,
-                               y->c, w->a + t * mr, apart_a(p), mr);
+        transform_share(p, w, true, pairs, w->group * p->m + i * mr, mr, w->a, apart_a(p));
         for (int k = 0; k < T; k++)
             for (int64_t j = w->wide[0]; j < w->wide[1]; j++) {
                 int64_t tile = ((w->group * p->down + i) * T + k) * p->wide + j;
                 e->kernel(&(wk_gemm_tile){ .rows = (int)wk_min_i64(mr, p->m - i * mr),
                                            .cols = (int)wk_min_i64(nr, p->c - j * nr),
-                                           .k = w->tiles,
+                                           .k = words(p, w->tiles) * e->kr,
                                            .a = w->a + k * apart_a(p),
                                            .b = w->b + ((j - w->wide[0]) * T + k) * apart_b(p),
+                                           .group = words(p, p->together) * 64,
                                            .c = p->sums + tile * mr * nr,
                                            .ldc = nr,
                                            .add = add });
@@ -482,7 +677,10 @@ static void add_tiles(const winograd *p, share *w, int64_t first)
             w->at[i][t] = (row * f->size[2] + right + v) * f->c;
         }
     }
-    multiply_share(p, w, first > 0);
+    if (PAIRS && p->pairs)
+        multiply_share(p, w, true, first > 0);
+    else
+        multiply_share(p, w, false, first > 0);
 }
 
 static void add_shares(void *ctx, int64_t begin, int64_t end)
@@ -507,18 +705,18 @@ static void add_shares(void *ctx, int64_t begin, int64_t end)
 /* G^T M G of some panels of rows, to where the gradient lies. */
 static void store_kernels(void *ctx, int64_t begin, int64_t end)
 {
-    const winograd *p = ctx;
-    const int64_t   mr = p->e->mr, nr = p->e->nr, tile = mr * nr;
+    const winograd      *p = ctx;
+    const wk_dtype_info *d = &wk_dtypes[p->w->dtype];
+    const int64_t        mr = p->e->mr, nr = p->e->nr, tile = mr * nr;
     for (int64_t at = begin; at < end; at++) {
         int64_t i = at / p->wide % p->down, j = at % p->wide, group = at / p->wide / p->down;
         for (int64_t r = 0; r < wk_min_i64(mr, p->m - i * mr); r++)
             for (int64_t l = 0; l < nr && j * nr + l < p->c; l += VF) {
                 const float *sums =
                     p->sums + (group * p->down + i) * T * p->wide * tile + j * tile + r * nr + l;
-                float *to = wk_f32(p->w) + group * p->w_group + (i * mr + r) * p->w_m +
-                            (j * nr + l) * p->w_c;
-                float w[9][VF];
-                vf    u[3][4];
+                int64_t at_w = group * p->w_group + (i * mr + r) * p->w_m + (j * nr + l) * p->w_c;
+                float   w[9][VF];
+                vf      u[3][4];
                 for (int s = 0; s < 4; s++) {
                     vf m[4];
                     for (int t = 0; t < 4; t++)
@@ -532,9 +730,12 @@ static void store_kernels(void *ctx, int64_t begin, int64_t end)
                     vstore(w[3 * s + 1], (u[s][1] - u[s][2]) * 0.5f);
                     vstore(w[3 * s + 2], (u[s][1] + u[s][2]) * 0.5f + u[s][3]);
                 }
-                for (int64_t c = 0; c < wk_min_i64(VF, p->c - j * nr - l); c++)
+                float turned[9 * VF];
+                for (int c = 0; c < VF; c++)
                     for (int t = 0; t < 9; t++)
-                        to[c * 9 + t] = w[t][c];
+                        turned[c * 9 + t] = w[t][c];
+                d->store[WK_AS_F32]((char *)wk_at_host(p->w) + (size_t)at_w * d->size, turned,
+                                    9 * wk_min_i64(VF, p->c - j * nr - l), 1);
             }
     }
 }
@@ -554,8 +755,8 @@ static bool arrange_gradient(winograd *p, const conv *v)
 
 bool conv_winograd_weight(const conv *v, const wk_call *c)
 {
-    winograd p = { .e = wk_cpu_current()->f32 };
-    if (p.e != &WK_ISA(engine) || !arrange(&p, v, c) || v->yt->dtype != WK_F32)
+    winograd p = { .bias = NULL };
+    if (!arrange(&p, v, c))
         return false;
     const int64_t mr = p.e->mr, nr = p.e->nr, each = divide_up(wk_threads(), p.groups);
     p.down = divide_up(p.m, mr);
