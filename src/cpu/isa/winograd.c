@@ -106,17 +106,20 @@ INLINE void put(float *to, int64_t apart, vf d[2][T], bool pairs)
 /* ---- The kernels: U = G g G^T ---------------------------------------------- */
 
 /* Elements of VF kernels, rows of which there are. */
-INLINE void load_kernels(const char *w, int64_t apart, int64_t rows, bool halves, vf g[])
+INLINE void load_kernels(const char *w, int64_t apart, int64_t ahead, int64_t rows, bool halves,
+                         vf g[])
 {
 #if defined __AVX512F__
-    for (int l = 0; l < VF; l++)
+    for (int l = 0; l < VF; l++) {
         g[l] = l < rows ? load(w, l * apart, halves, 9) : vset(0);
+        __builtin_prefetch(w + (l * apart + ahead) * (halves ? 2 : 4));
+    }
     vtranspose(g);
 #else
     for (int t = 0; t < 9; t++)
         for (int l = 0; l < VF; l++)
             g[t][l] = l < rows ? ((const float *)(const void *)w)[l * apart + t] : 0;
-    (void)halves;
+    (void)halves, (void)ahead;
 #endif
 }
 
@@ -131,7 +134,8 @@ INLINE void transform_some(const winograd *p, const char *w, int64_t rows, int64
     for (int64_t c = 0; c < k; c++, w += p->w_c * (halves ? 2 : 4))
         for (int64_t r = 0; r < mr; r += VF) {
             vf g[VF > 9 ? VF : 9], u[4][3];
-            load_kernels(w + r * p->w_m * (halves ? 2 : 4), p->w_m, rows - r, halves, g);
+            load_kernels(w + r * p->w_m * (halves ? 2 : 4), p->w_m, 8 * p->w_c, rows - r, halves,
+                         g);
 #pragma GCC unroll 3
             for (int s = 0; s < 3; s++) {
                 vf g0 = g[s], g1 = g[3 + s] * 0.5f, g2 = g[6 + s];
@@ -485,7 +489,8 @@ bool conv_winograd(const conv *v, const wk_call *c, const float *bias)
     bool two = PANELS * T * words(&p, p.kc) * p.e->nr * (int64_t)sizeof(float) <= MOST_V;
     p.together = two && p.panels * p.groups >= 4 * PANELS * wk_threads() ? PANELS : 1;
     int64_t pieces = p.groups * divide_up(p.panels, p.together);
-    p.parts = wk_min_i64(divide_up(8 * wk_threads(), pieces), divide_up(p.down, 4));
+    p.parts = wk_max_i64(divide_up(4 * wk_threads(), pieces), pieces < 8 * wk_threads() ? 2 : 1);
+    p.parts = wk_min_i64(p.parts, divide_up(p.down, 4));
     wk_tensor *u = wk_pool(wk_tensor_new(
         wk_cpu_device(), WK_F32, WK_SHAPE(p.groups * p.down, T * words(&p, p.c) * p.e->mr)));
     if (!u)
@@ -627,11 +632,14 @@ INLINE void transform_share(const winograd *p, const share *w, bool is_gradient,
     for (int64_t t = 0; t < w->tiles; t += pairs ? 2 : 1)
         for (int64_t l = 0; l < width; l += VF) {
             int64_t row = words(p, t);
-            vf      d[2][T] = { { { 0 } } };
+            vf      d[2][T];
             take_channels(d[0], f, at[t] + c + l, is_gradient, pairs);
-            if (pairs && (!is_gradient || t + 1 < w->tiles))
-                take_channels(d[1], f, at[wk_min_i64(t + 1, w->tiles - 1)] + c + l, is_gradient,
+            if (pairs)
+                take_channels(d[1], f, at[t + 1 < w->tiles ? t + 1 : t] + c + l, is_gradient,
                               pairs);
+            if (pairs && is_gradient && t + 1 == w->tiles)
+                for (int i = 0; i < T; i++)
+                    d[1][i] = vset(0);
             put(to + (pairs && !is_gradient ? l * most + row * VF : row * width + l), apart, d,
                 pairs);
         }
