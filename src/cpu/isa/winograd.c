@@ -45,6 +45,7 @@ typedef struct {
     int64_t          offset[T]; /* of a tile's elements in the field, or pairs of them */
     int64_t          down, panels, together, parts, kc;
     float           *u; /* [groups][down][T][words][mr] */
+    float           *v; /* [groups][panels][T][words][nr], where they come first */
 
     channels_last image, gradient; /* of the gradient for the kernels, as all that follows */
     int64_t       wide;            /* panels of channels of the image */
@@ -160,37 +161,47 @@ INLINE void transform_some(const winograd *p, const char *w, int64_t rows, int64
 static void pair_rows(float *to, const float *from, int64_t mr, int64_t k)
 {
     for (int64_t c = 0; c < k; c += 2, to += mr, from += 2 * mr)
-        for (int64_t r = 0; r < mr; r += VF)
-            vstore_part(to + r, vpairs(vload(from + r), c + 1 < k ? vload(from + mr + r) : vset(0)),
-                        wk_min_i64(VF, mr - r));
+        for (int64_t r = 0; r < mr; r += VF) {
+            vf pair = vpairs(vload(from + r), c + 1 < k ? vload(from + mr + r) : vset(0));
+            if (c + 2 < k)
+                vstore(to + r, pair);
+            else
+                vstore_part(to + r, pair, wk_min_i64(VF, mr - r));
+        }
 }
 
-static void transform_kernels(void *ctx, int64_t begin, int64_t end)
+enum { SOME = 16 }; /* channels of kernels: what they make stays in the first-level cache */
+static int64_t room_for_kernels(const winograd *p) { return T * (SOME * p->e->mr + VF); }
+
+/* Those of a panel of rows: to [T][words][mr]. */
+static void transform_kernels(const winograd *p, int64_t panel, float *room, float *u)
 {
-    enum { SOME = 16 }; /* channels: what they make stays in the first-level cache */
-    const winograd *p = ctx;
-    const int64_t   mr = p->e->mr;
-    float          *room = wk_scratch((size_t)(T * (SOME * mr + VF)) * sizeof *room);
-    for (int64_t panel = begin; room && panel < end; panel++) {
-        int64_t group = panel / p->down, i = panel % p->down * mr, rows = wk_min_i64(mr, p->m - i);
-        const char *w = (const char *)wk_at_host(p->w);
-        for (int64_t c = 0; c < p->c; c += SOME) {
-            int64_t k = wk_min_i64(SOME, p->c - c),
-                    at = group * p->w_group + i * p->w_m + c * p->w_c;
+    const int64_t mr = p->e->mr;
+    int64_t     group = panel / p->down, i = panel % p->down * mr, rows = wk_min_i64(mr, p->m - i);
+    const char *w = wk_at_host(p->w);
+    for (int64_t c = 0; c < p->c; c += SOME) {
+        int64_t k = wk_min_i64(SOME, p->c - c), at = group * p->w_group + i * p->w_m + c * p->w_c;
+        if (PAIRS && p->pairs)
+            transform_some(p, w + at * 2, rows, k, true, room);
+        else
+            transform_some(p, w + at * 4, rows, k, false, room);
+        for (int64_t t = 0; t < T; t++) {
+            float *to = u + (t * words(p, p->c) + words(p, c)) * mr,
+                  *from = room + t * (k * mr + VF);
             if (PAIRS && p->pairs)
-                transform_some(p, w + at * 2, rows, k, true, room);
+                pair_rows(to, from, mr, k);
             else
-                transform_some(p, w + at * 4, rows, k, false, room);
-            for (int64_t t = 0; t < T; t++) {
-                float *to = p->u + ((panel * T + t) * words(p, p->c) + words(p, c)) * mr;
-                float *from = room + t * (k * mr + VF);
-                if (PAIRS && p->pairs)
-                    pair_rows(to, from, mr, k);
-                else
-                    memcpy(to, from, (size_t)(k * mr) * sizeof *room);
-            }
+                memcpy(to, from, (size_t)(k * mr) * sizeof *room);
         }
     }
+}
+
+static void transform_all_kernels(void *ctx, int64_t begin, int64_t end)
+{
+    const winograd *p = ctx;
+    float          *room = wk_scratch((size_t)room_for_kernels(p) * sizeof *room);
+    for (int64_t panel = begin; room && panel < end; panel++)
+        transform_kernels(p, panel, room, p->u + panel * T * words(p, p->c) * p->e->mr);
 }
 
 /* ---- The image: V = B^T d B -------------------------------------------------- */
@@ -340,40 +351,61 @@ typedef struct { /* some panels of tiles of one group, and a part of the results
     float   *room, *v, *sums;
 } piece;
 
-static void multiply_piece(const winograd *p, const piece *w)
+static void find_runs(const winograd *p, piece *w)
+{
+    for (int j = 0; j < w->panels; j++) {
+        int64_t nr = p->e->nr, first = (w->panel + j) * nr;
+        w->n[j] = conv_runs(&p->tiles, first, (int)wk_min_i64(nr, p->b * p->tiles.count - first),
+                            w->runs[j]);
+    }
+}
+
+static void transform_piece(const winograd *p, const piece *w, int64_t at, int64_t k)
+{
+    for (int j = 0; j < w->panels; j++) {
+        float *v = w->v + j * T * words(p, p->kc) * p->e->nr;
+        if (PAIRS && p->pairs)
+            transform_panel(p, w->group, at, k, true, w->runs[j], w->n[j], w->room, v);
+        else
+            transform_panel(p, w->group, at, k, false, w->runs[j], w->n[j], w->room, v);
+    }
+}
+
+/* The i-th panel of rows, whose kernels are u, with channels at .. at + k of a piece. */
+static void multiply_rows(const winograd *p, const piece *w, int64_t i, const float *u, int64_t at,
+                          int64_t k, float *sums)
 {
     const wk_engine *e = p->e;
-    const int64_t    tile = e->mr * e->nr, all = T * tile, v_part = words(p, p->kc) * e->nr;
+    const int64_t    tile = e->mr * e->nr, v_part = words(p, p->kc) * e->nr;
     const int64_t    u_part = words(p, p->c) * e->mr;
+    int              rows = (int)wk_min_i64(e->mr, p->m - i * e->mr);
+    u += words(p, at) * e->mr;
+    for (int x = 0; x < T; x++, u += u_part)
+        for (int j = 0; j < w->panels; j++)
+            e->kernel(&(wk_gemm_tile){ .rows = rows,
+                                       .cols = e->nr,
+                                       .k = words(p, k) * e->kr,
+                                       .a = u,
+                                       .b = w->v + (j * T + x) * v_part,
+                                       .group = words(p, p->kc) * 64,
+                                       .c = sums + (j * T + x) * tile,
+                                       .ldc = e->nr,
+                                       .add = at > 0,
+                                       .next = u + u_part });
+    for (int j = 0; j < w->panels && at + k == p->c; j++)
+        finish(p, w->group, i * e->mr, rows, (w->panel + j) * e->nr, w->runs[j], w->n[j],
+               sums + j * T * tile);
+}
+
+static void multiply_piece(const winograd *p, const piece *w)
+{
+    const int64_t all = w->panels * T * p->e->mr * p->e->nr;
     for (int64_t at = 0; at < p->c; at += p->kc) {
         int64_t k = wk_min_i64(p->kc, p->c - at);
-        for (int j = 0; j < w->panels; j++)
-            if (PAIRS && p->pairs)
-                transform_panel(p, w->group, at, k, true, w->runs[j], w->n[j], w->room,
-                                w->v + j * T * v_part);
-            else
-                transform_panel(p, w->group, at, k, false, w->runs[j], w->n[j], w->room,
-                                w->v + j * T * v_part);
-        for (int64_t i = w->down[0]; i < w->down[1]; i++) {
-            const float *u = p->u + (w->group * p->down + i) * T * u_part + words(p, at) * e->mr;
-            int          rows = (int)wk_min_i64(e->mr, p->m - i * e->mr);
-            float       *sums = w->sums + (p->kc < p->c ? (i - w->down[0]) * w->panels * all : 0);
-            for (int x = 0; x < T; x++, u += u_part)
-                for (int j = 0; j < w->panels; j++)
-                    e->kernel(&(wk_gemm_tile){ .rows = rows,
-                                               .cols = e->nr,
-                                               .k = words(p, k) * e->kr,
-                                               .a = u,
-                                               .b = w->v + (j * T + x) * v_part,
-                                               .group = words(p, p->kc) * 64,
-                                               .c = sums + j * all + x * tile,
-                                               .ldc = e->nr,
-                                               .add = at > 0,
-                                               .next = u + u_part });
-            for (int j = 0; j < w->panels && at + k == p->c; j++)
-                finish(p, w->group, i * e->mr, rows, (w->panel + j) * e->nr, w->runs[j], w->n[j],
-                       sums + j * all);
-        }
+        transform_piece(p, w, at, k);
+        for (int64_t i = w->down[0]; i < w->down[1]; i++)
+            multiply_rows(p, w, i, p->u + (w->group * p->down + i) * T * words(p, p->c) * p->e->mr,
+                          at, k, w->sums + (p->kc < p->c ? (i - w->down[0]) * all : 0));
     }
 }
 
@@ -394,12 +426,43 @@ static void multiply_pieces(void *ctx, int64_t begin, int64_t end)
         w.panels = (int)wk_min_i64(p->together, p->panels - w.panel);
         for (int s = 0; s < 2; s++)
             w.down[s] = (item % p->parts + s) * p->down / p->parts;
-        for (int j = 0; j < w.panels; j++) {
-            int64_t first = (w.panel + j) * nr;
-            w.n[j] = conv_runs(&p->tiles, first, (int)wk_min_i64(nr, p->b * p->tiles.count - first),
-                               w.runs[j]);
-        }
+        find_runs(p, &w);
         multiply_piece(p, &w);
+    }
+}
+
+/* With few tiles and many channels: first all tiles, of which there is less than of kernels ... */
+static void transform_panels(void *ctx, int64_t begin, int64_t end)
+{
+    const winograd *p = ctx;
+    piece           w = { .panels = 1 };
+    w.room = wk_scratch((size_t)(TOGETHER * T * p->e->nr) * sizeof(float));
+    for (int64_t item = begin; w.room && item < end; item++) {
+        w.group = item / p->panels;
+        w.panel = item % p->panels;
+        w.v = p->v + item * T * words(p, p->c) * p->e->nr;
+        find_runs(p, &w);
+        transform_piece(p, &w, 0, p->c);
+    }
+}
+
+/* ... then a panel of kernels at a time, which never leaves the cache. */
+static void multiply_panels(void *ctx, int64_t begin, int64_t end)
+{
+    const winograd *p = ctx;
+    const int64_t   each = T * words(p, p->c), u = each * p->e->mr + VF;
+    const int64_t   sums = T * p->e->mr * p->e->nr;
+    piece           w = { .panels = 1 };
+    w.sums = wk_scratch((size_t)(sums + u + room_for_kernels(p)) * sizeof(float));
+    w.room = w.sums + sums;
+    for (int64_t item = begin; w.sums && item < end; item++) {
+        transform_kernels(p, item, w.room + u, w.room);
+        w.group = item / p->down;
+        for (w.panel = 0; w.panel < p->panels; w.panel++) {
+            w.v = p->v + (w.group * p->panels + w.panel) * each * p->e->nr;
+            find_runs(p, &w);
+            multiply_rows(p, &w, item % p->down, w.room, 0, p->c, w.sums);
+        }
     }
 }
 
@@ -486,18 +549,26 @@ bool conv_winograd(const conv *v, const wk_call *c, const float *bias)
     p.down = divide_up(p.m, p.e->mr);
     p.kc = divide_up(p.c, divide_up(p.c, MOST_K));
     p.kc += p.pairs ? p.kc % 2 : 0;
+    bool few = p.kc == p.c && p.panels * p.e->nr < p.m;
     bool two = PANELS * T * words(&p, p.kc) * p.e->nr * (int64_t)sizeof(float) <= MOST_V;
     p.together = two && p.panels * p.groups >= 4 * PANELS * wk_threads() ? PANELS : 1;
     int64_t pieces = p.groups * divide_up(p.panels, p.together);
+    int64_t rows = p.groups * p.down, each = T * words(&p, p.c);
     p.parts = wk_max_i64(divide_up(4 * wk_threads(), pieces), pieces < 8 * wk_threads() ? 2 : 1);
     p.parts = wk_min_i64(p.parts, divide_up(p.down, 4));
-    wk_tensor *u = wk_pool(wk_tensor_new(
-        wk_cpu_device(), WK_F32, WK_SHAPE(p.groups * p.down, T * words(&p, p.c) * p.e->mr)));
-    if (!u)
+    wk_tensor *room = wk_pool(wk_tensor_new(wk_cpu_device(), WK_F32,
+                                            few ? WK_SHAPE(p.groups * p.panels, each * p.e->nr)
+                                                : WK_SHAPE(rows, each * p.e->mr)));
+    if (!room)
         return false;
-    p.u = wk_f32(u);
-    wk_parallel(p.groups * p.down, 4096 / (p.c * p.e->mr) + 1, transform_kernels, &p);
-    wk_parallel(pieces * p.parts, 1, multiply_pieces, &p);
+    p.u = p.v = wk_f32(room);
+    if (few) {
+        wk_parallel(p.groups * p.panels, 1, transform_panels, &p);
+        wk_parallel(rows, 1, multiply_panels, &p);
+    } else {
+        wk_parallel(rows, 4096 / (p.c * p.e->mr) + 1, transform_all_kernels, &p);
+        wk_parallel(pieces * p.parts, 1, multiply_pieces, &p);
+    }
     return wk_ok();
 }
 
