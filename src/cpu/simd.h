@@ -262,15 +262,26 @@ static inline void vnarrow(uint16_t *p, vu a)
 #endif
 }
 
+static inline void vnarrow_part(uint16_t *p, vu a, int64_t n)
+{
+#if defined __AVX512F__
+    _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), _mm512_cvtepi32_epi16((__m512i)a));
+#else
+    uint16_t row[VF];
+    vnarrow(row, a);
+    memcpy(p, row, (size_t)n * sizeof *p);
+#endif
+}
+
 static inline vf vload_bf16(const uint16_t *p) { return (vf)(vwiden(p) << 16); }
 
 /* Rounded to nearest, ties to even; NaN stays NaN. */
-static inline void vstore_bf16(uint16_t *p, vf a)
+static inline vu vround_bf16(vf a)
 {
     vu u = (vu)a, r = (u + 0x7FFF + (u >> 16 & 1)) >> 16;
-    r = (vu)vselect(a == a, (vf)r, (vf)(u >> 16 | 0x40));
-    vnarrow(p, r);
+    return (vu)vselect(a == a, (vf)r, (vf)(u >> 16 | 0x40));
 }
+static inline void vstore_bf16(uint16_t *p, vf a) { vnarrow(p, vround_bf16(a)); }
 
 static inline vf vload_f16(const uint16_t *p)
 {

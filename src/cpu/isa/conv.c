@@ -27,21 +27,61 @@ static void sizes_of(const wk_tensor *x, int64_t n[3], int64_t *count)
 
 static bool is_plain_float(wk_dtype d) { return d == WK_F32 || d == WK_BF16 || d == WK_F16; }
 
+/* n elements, stride apart. */
+static void take_every(char *to, const char *from, int64_t n, int64_t stride, size_t size)
+{
+    int64_t i = 0;
+    if (size == 4 && stride == 2)
+        for (int64_t left; i < n; i += left) {
+            left = wk_min_i64(VF, n - i);
+            vstore_part((float *)(void *)to + i,
+                        vload_even((const float *)(const void *)from + 2 * i, left), left);
+        }
+    if (size == 2 && stride == 2) /* two are a word, but what is behind the last is not read */
+        for (int64_t left; i + 1 < n; i += left) {
+            left = wk_min_i64(VF, n - 1 - i);
+            vnarrow_part((uint16_t *)(void *)to + i,
+                         (vu)vload_part((const float *)(const void *)from + i, left), left);
+        }
+    for (; i < n; i++)
+        if (size == 4)
+            ((uint32_t *)(void *)to)[i] = ((const uint32_t *)(const void *)from)[i * stride];
+        else
+            ((uint16_t *)(void *)to)[i] = ((const uint16_t *)(const void *)from)[i * stride];
+}
+
+typedef struct {
+    const conv *v;
+    char       *to;
+} sampling;
+
+static void sample_planes(void *ctx, int64_t begin, int64_t end)
+{
+    const sampling *s = ctx;
+    const conv     *v = s->v;
+    size_t          size = wk_dtypes[v->xt->dtype].size;
+    const char     *from = wk_at_host(v->xt);
+    char           *to = s->to + (size_t)(begin * v->ny) * size;
+    for (int64_t plane = begin; plane < end; plane++)
+        for (int64_t i = 0; i < v->y[0]; i++)
+            for (int64_t j = 0; j < v->y[1]; j++, to += (size_t)v->y[2] * size) {
+                int64_t row = (plane * v->x[0] + i * v->stride[0]) * v->x[1] + j * v->stride[1];
+                take_every(to, from + (size_t)(row * v->x[2]) * size, v->y[2], v->stride[2], size);
+            }
+}
+
 /* Every element that a 1 x 1 kernel with a stride reads, as a tensor of its own. */
 static bool subsample(conv *v)
 {
-    wk_tensor *all = wk_pool(wk_tensor_view(v->xt)), *some;
-    int        rank = v->xt->shape.rank;
-    if (!all)
+    int      rank = v->xt->shape.rank;
+    wk_shape shape = v->xt->shape;
+    for (int i = 3; i > 5 - rank; i--)
+        shape.dim[rank - 4 + i] = v->y[i - 1];
+    wk_tensor *some = wk_pool(wk_tensor_new(wk_cpu_device(), v->xt->dtype, shape));
+    if (!some)
         return false;
-    for (int i = 3; i > 5 - rank; i--) {
-        int axis = rank - 4 + i;
-        all->shape.dim[axis] = v->y[i - 1];
-        all->stride[axis] *= v->stride[i - 1];
-    }
-    if (!(some = wk_pool(wk_tensor_new(wk_cpu_device(), v->xt->dtype, all->shape))) ||
-        !wk_copy_host(some, all))
-        return false;
+    wk_parallel(wk_dim(some, 0) * wk_dim(some, 1), 8192 / v->ny + 1, sample_planes,
+                &(sampling){ v, wk_at_host(some) });
     v->xt = some;
     v->nx = v->ny;
     memcpy(v->x, v->y, sizeof v->x);
@@ -95,19 +135,9 @@ static void split_row(const field *f, char *to, const char *from, int64_t count,
     }
     for (int64_t r = 0; r < f->split; r++) { /* all that go to the same row */
         int64_t first = ((r - u) % f->split + f->split) % f->split;
-        int64_t at = r * width + (u + first) / f->split, n = (count - first + 1) / 2;
-        if (size == 4 && f->split == 2)
-            for (int64_t i = 0; i < n; i += VF)
-                vstore_part((float *)(void *)to + at + i,
-                            vload_even((const float *)(const void *)from + first + 2 * i,
-                                       wk_min_i64(VF, n - i)),
-                            wk_min_i64(VF, n - i));
-        else if (size == 4)
-            for (int64_t i = first; i < count; i += f->split, at++)
-                ((uint32_t *)(void *)to)[at] = ((const uint32_t *)(const void *)from)[i];
-        else
-            for (int64_t i = first; i < count; i += f->split, at++)
-                ((uint16_t *)(void *)to)[at] = ((const uint16_t *)(const void *)from)[i];
+        int64_t at = r * width + (u + first) / f->split;
+        take_every(to + (size_t)at * size, from + (size_t)first * size,
+                   divide_up(count - first, f->split), f->split, size);
     }
 }
 
@@ -120,13 +150,11 @@ static void pad_planes(void *ctx, int64_t begin, int64_t end)
     for (int64_t plane = begin; plane < end; plane++) {
         const char *from = p->from + (size_t)(plane * p->n[0] * p->n[1] * p->n[2]) * p->size;
         char       *to = p->to + (size_t)(plane * f->plane) * p->size;
+        memset(to, 0, (size_t)f->plane * p->size);
         for (int64_t i = 0; i < f->size[0]; i++)
             for (int64_t j = 0; j < f->size[1]; j++, to += (size_t)row * p->size) {
                 int64_t a = i - f->border[0], b = j - f->border[1];
-                bool    inside = a >= 0 && a < p->n[0] && b >= 0 && b < p->n[1] && count > 0;
-                if (!inside || count < f->size[2] || f->split > 1)
-                    memset(to, 0, (size_t)row * p->size);
-                if (inside)
+                if (a >= 0 && a < p->n[0] && b >= 0 && b < p->n[1] && count > 0)
                     split_row(f, to, from + (size_t)((a * p->n[1] + b) * p->n[2]) * p->size, count,
                               p->size);
             }
@@ -345,14 +373,17 @@ static void finish(const product *p, int64_t group, int64_t i, int rows, const c
         for (int s = 0; s < n; s++) {
             char *to =
                 (char *)wk_at_host(p->out) + (size_t)(channel * plane + runs[s].to) * d->size;
-            if (p->out->dtype != WK_F32 || p->at.to[2] != 1) {
+            if (p->out->dtype == WK_F16 || p->at.to[2] != 1) {
                 d->store[WK_AS_F32](to, row + runs[s].lane, runs[s].count, p->at.to[2]);
                 continue;
             }
             for (int l = 0; l < runs[s].count; l += VF) {
                 int64_t left = wk_min_i64(VF, runs[s].count - l);
-                vstore_part((float *)(void *)to + l, vload_part(row + runs[s].lane + l, left),
-                            left);
+                vf      x = vload_part(row + runs[s].lane + l, left);
+                if (d->size == 4)
+                    vstore_part((float *)(void *)to + l, x, left);
+                else
+                    vnarrow_part((uint16_t *)(void *)to + l, vround_bf16(x), left);
             }
         }
     }
@@ -402,6 +433,7 @@ static void multiply_block(const product *p, const block *w)
             for (int j = 0; j < w->panels; j++) {
                 t.b = w->b + (size_t)j * p->b_panel;
                 t.cols = (int)w->cols[j];
+                t.next = j + 1 < w->panels ? t.a : (const char *)t.a + p->a_panel;
                 t.c = w->sums + (p->k > p->kc ? (i * PANELS + j) * tile : 0);
                 e->kernel(&t);
                 if (last)

@@ -112,6 +112,7 @@ static void multiply_block(const product *p, int64_t group, int64_t from, int64_
                 t.b = b + (size_t)(j - from) * p->b_panel;
                 t.c = p->sums + tile * e->mr * e->nr;
                 t.add = p->image > 0 || step > 0;
+                t.next = j + 1 < to ? t.a : (const char *)t.a + p->a_panel;
                 e->kernel(&t);
             }
     }

@@ -67,15 +67,9 @@ INLINE vf load_halves(const void *p, int64_t n)
     return (vf)((vu)_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p))
                 << 16);
 }
-INLINE void store_halves(void *p, vf a, int64_t n)
-{
-    _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1),
-                             _mm512_cvtepi32_epi16((__m512i)((vu)a >> 16)));
-}
 #else /* no engine for them */
 enum { PAIRS = 0 };
-INLINE vf   load_halves(const void *p, int64_t n) { return vload_part(p, n); }
-INLINE void store_halves(void *p, vf a, int64_t n) { vstore_part(p, a, n); }
+INLINE vf load_halves(const void *p, int64_t n) { return vload_part(p, n); }
 #endif
 
 /* n lanes from element i on. */
@@ -91,7 +85,7 @@ INLINE void store(char *p, int64_t i, bool halves, vf a, int64_t n)
 {
     p += i * (halves ? 2 : 4);
     if (halves)
-        store_halves(p, a, n);
+        vnarrow_part((void *)p, (vu)a >> 16, n);
     else
         vstore_part((void *)p, a, n);
 }
