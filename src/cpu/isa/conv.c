@@ -359,6 +359,26 @@ void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_
 
 /* ---- Results ------------------------------------------------------------ */
 
+/* n results, which lie apart elements from each other. */
+static void scatter(void *to, wk_dtype dtype, const float *row, int64_t n, int64_t apart)
+{
+#if defined __AVX512F__
+    for (int64_t left; n > 0 && apart == 2 && dtype != WK_F16; n -= left, row += left) {
+        left = wk_min_i64(VF, n);
+        uint32_t live = 0x55555555u & (uint32_t)((1ull << 2 * left) - 1);
+        vf       x = vload_part(row, left);
+        if (dtype == WK_BF16) {
+            _mm512_mask_storeu_epi16(to, live, (__m512i)vround_bf16(x));
+        } else {
+            _mm512_mask_storeu_ps(to, (__mmask16)live, vzip_low(x, x));
+            _mm512_mask_storeu_ps((float *)to + VF, (__mmask16)(live >> 16), vzip_high(x, x));
+        }
+        to = (char *)to + (size_t)(2 * left) * wk_dtypes[dtype].size;
+    }
+#endif
+    wk_dtypes[dtype].store[WK_AS_F32](to, row, n, apart);
+}
+
 static void finish(const product *p, int64_t group, int64_t i, int rows, const conv_run *runs,
                    int n, const float *sums)
 {
@@ -374,7 +394,7 @@ static void finish(const product *p, int64_t group, int64_t i, int rows, const c
             char *to =
                 (char *)wk_at_host(p->out) + (size_t)(channel * plane + runs[s].to) * d->size;
             if (p->out->dtype == WK_F16 || p->at.to[2] != 1) {
-                d->store[WK_AS_F32](to, row + runs[s].lane, runs[s].count, p->at.to[2]);
+                scatter(to, p->out->dtype, row + runs[s].lane, runs[s].count, p->at.to[2]);
                 continue;
             }
             for (int l = 0; l < runs[s].count; l += VF) {
@@ -682,22 +702,33 @@ typedef struct {
 
 enum { CHANNELS = 16 }; /* whose weights are turned together */
 
+INLINE void turn_channels(const weights *w, int64_t g, int64_t c0, int64_t c1, bool wide)
+{
+    const conv *v = w->v;
+    const char *data = wk_at_host(v->wt);
+    for (int64_t o = 0; o < v->o_of; o++)
+        for (int64_t c = c0; c < c1; c++)
+            for (int64_t t = 0; t < w->taps; t++) {
+                int64_t from = ((g * v->o_of + o) * v->c_of + c) * v->nk + w->k[t];
+                int64_t to = ((g * v->c_of + c) * v->o_of + o) * w->taps + t;
+                if (wide)
+                    memcpy(w->to + to * 4, data + from * 4, 4);
+                else
+                    memcpy(w->to + to * 2, data + from * 2, 2);
+            }
+}
+
 static void turn_weights(void *ctx, int64_t begin, int64_t end)
 {
     const weights *w = ctx;
     const conv    *v = w->v;
-    size_t         size = wk_dtypes[v->wt->dtype].size;
-    const char    *from = wk_at_host(v->wt);
     int64_t        blocks = divide_up(v->c_of, CHANNELS);
     for (int64_t item = begin; item < end; item++) {
-        int64_t g = item / blocks, c0 = item % blocks * CHANNELS;
-        for (int64_t o = 0; o < v->o_of; o++)
-            for (int64_t c = c0; c < wk_min_i64(c0 + CHANNELS, v->c_of); c++)
-                for (int64_t t = 0; t < w->taps; t++)
-                    memcpy(w->to + (size_t)(((g * v->c_of + c) * v->o_of + o) * w->taps + t) * size,
-                           from +
-                               (size_t)(((g * v->o_of + o) * v->c_of + c) * v->nk + w->k[t]) * size,
-                           size);
+        int64_t c0 = item % blocks * CHANNELS, c1 = wk_min_i64(c0 + CHANNELS, v->c_of);
+        if (v->wt->dtype == WK_F32)
+            turn_channels(w, item / blocks, c0, c1, true);
+        else
+            turn_channels(w, item / blocks, c0, c1, false);
     }
 }
 
