@@ -359,62 +359,71 @@ void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_
 
 /* ---- Results ------------------------------------------------------------ */
 
-/* n results, which lie apart elements from each other. */
-static void scatter(void *to, wk_dtype dtype, const float *row, int64_t n, int64_t apart)
+/* n <= VF results, which lie apart elements from each other. */
+static void put(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart)
 {
+    float row[VF];
+    if (dtype == WK_F32 && apart == 1) {
+        vstore_part(to, x, n);
+        return;
+    }
+    if (dtype == WK_BF16 && apart == 1) {
+        vnarrow_part(to, vround_bf16(x), n);
+        return;
+    }
 #if defined __AVX512F__
-    for (int64_t left; n > 0 && apart == 2 && dtype != WK_F16; n -= left, row += left) {
-        left = wk_min_i64(VF, n);
-        uint32_t live = 0x55555555u & (uint32_t)((1ull << 2 * left) - 1);
-        vf       x = vload_part(row, left);
-        if (dtype == WK_BF16) {
-            _mm512_mask_storeu_epi16(to, live, (__m512i)vround_bf16(x));
-        } else {
-            _mm512_mask_storeu_ps(to, (__mmask16)live, vzip_low(x, x));
-            _mm512_mask_storeu_ps((float *)to + VF, (__mmask16)(live >> 16), vzip_high(x, x));
-        }
-        to = (char *)to + (size_t)(2 * left) * wk_dtypes[dtype].size;
+    uint32_t live = 0x55555555u & (uint32_t)((1ull << 2 * n) - 1);
+    if (dtype == WK_BF16 && apart == 2) {
+        _mm512_mask_storeu_epi16(to, live, (__m512i)vround_bf16(x));
+        return;
+    }
+    if (dtype == WK_F32 && apart == 2) {
+        _mm512_mask_storeu_ps(to, (__mmask16)live, (__m512)vzip_low(x, x));
+        _mm512_mask_storeu_ps((float *)to + VF, (__mmask16)(live >> 16), (__m512)vzip_high(x, x));
+        return;
     }
 #endif
+    vstore(row, x);
     wk_dtypes[dtype].store[WK_AS_F32](to, row, n, apart);
 }
 
 static void finish(const product *p, int64_t group, int64_t i, int rows, const conv_run *runs,
                    int n, const float *sums)
 {
-    int64_t              plane = wk_count(p->out) / wk_dim(p->out, 0) / wk_dim(p->out, 1);
-    const wk_dtype_info *d = &wk_dtypes[p->out->dtype];
-    for (int r = 0; r < rows; r++) {
+    int64_t plane = wk_count(p->out) / wk_dim(p->out, 0) / wk_dim(p->out, 1);
+    int64_t size = (int64_t)wk_dtypes[p->out->dtype].size, apart = p->at.to[2];
+    for (int r = 0; r < rows; r++, sums += p->e->nr) {
         int64_t channel = group * p->m + i + r;
         vf      bias = vset(p->bias ? p->bias[channel] : 0);
-        float   row[MOST_NR + VF];
-        for (int s = 0; s < p->e->nr; s += VF)
-            vstore(row + s, vload(sums + r * p->e->nr + s) + bias);
         for (int s = 0; s < n; s++) {
-            char *to =
-                (char *)wk_at_host(p->out) + (size_t)(channel * plane + runs[s].to) * d->size;
-            if (p->out->dtype == WK_F16 || p->at.to[2] != 1) {
-                scatter(to, p->out->dtype, row + runs[s].lane, runs[s].count, p->at.to[2]);
-                continue;
-            }
-            for (int l = 0; l < runs[s].count; l += VF) {
-                int64_t left = wk_min_i64(VF, runs[s].count - l);
-                vf      x = vload_part(row + runs[s].lane + l, left);
-                if (d->size == 4)
-                    vstore_part((float *)(void *)to + l, x, left);
-                else
-                    vnarrow_part((uint16_t *)(void *)to + l, vround_bf16(x), left);
+            char *to = (char *)wk_at_host(p->out) + (channel * plane + runs[s].to) * size;
+            for (int64_t l = 0, left; l < runs[s].count; l += left, to += left * apart * size) {
+                left = wk_min_i64(VF, runs[s].count - l);
+                put(to, p->out->dtype, vload_part(sums + runs[s].lane + l, left) + bias, left,
+                    apart);
             }
         }
     }
+}
+
+/* Runs whose results lie side by side are one; how many are left. */
+static int join_runs(conv_run *to, const conv_run *runs, int n, int64_t apart)
+{
+    int joined = 0;
+    for (int s = 0; s < n; s++)
+        if (joined && runs[s].to == to[joined - 1].to + to[joined - 1].count * apart)
+            to[joined - 1].count += runs[s].count;
+        else
+            to[joined++] = runs[s];
+    return joined;
 }
 
 /* ---- Work --------------------------------------------------------------- */
 
 typedef struct { /* a block of places, of one group */
     int64_t  group, j, cols[PANELS];
-    int      panels, n[PANELS];
-    conv_run runs[PANELS][MOST_NR];
+    int      panels, n[PANELS], joined[PANELS];
+    conv_run runs[PANELS][MOST_NR], results[PANELS][MOST_NR];
     int64_t *row; /* of a part of k: where it begins in the field */
     char    *room, *b;
     float   *sums;
@@ -457,7 +466,7 @@ static void multiply_block(const product *p, const block *w)
                 t.c = w->sums + (p->k > p->kc ? (i * PANELS + j) * tile : 0);
                 e->kernel(&t);
                 if (last)
-                    finish(p, w->group, i * e->mr, t.rows, w->runs[j], w->n[j], t.c);
+                    finish(p, w->group, i * e->mr, t.rows, w->results[j], w->joined[j], t.c);
             }
         }
     }
@@ -487,6 +496,8 @@ static void multiply_blocks(void *ctx, int64_t begin, int64_t end)
             int64_t j = panel * e->nr;
             w.cols[w.panels] = wk_min_i64(e->nr, p->b * p->at.count - j);
             w.n[w.panels] = conv_runs(&p->at, j, (int)w.cols[w.panels], w.runs[w.panels]);
+            w.joined[w.panels] =
+                join_runs(w.results[w.panels], w.runs[w.panels], w.n[w.panels], p->at.to[2]);
         }
         multiply_block(p, &w);
     }

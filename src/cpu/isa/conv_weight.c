@@ -19,7 +19,8 @@ typedef struct {
     int64_t          grid[2], from[2];  /* rows of places, and from one to the next */
     int64_t          width, kc, chunks; /* of a row; places that go together; of an image */
     int64_t          columns, panels, blocks, down;
-    int64_t          image, images; /* now packed: from image on */
+    int64_t          together, apart; /* small images in a sum, and their places, rounded up */
+    int64_t          image, images;   /* now packed: from image on */
     size_t           a_panel, b_panel;
     char            *packed;
     float           *sums;
@@ -28,20 +29,46 @@ typedef struct {
 static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static size_t  aligned(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
-/* y as panels [groups][images][chunks][down]. */
+/* How many steps the images that are packed take, and the images in one. */
+static int64_t steps(const product *p) { return divide_up(p->images, p->together) * p->chunks; }
+static int64_t images_in(const product *p, int64_t step)
+{
+    return wk_min_i64(p->together, p->images - step / p->chunks * p->together);
+}
+
+/* Places of a step. */
+static int64_t places_in(const product *p, int64_t step)
+{
+    return p->together > 1 ? images_in(p, step) * p->apart
+                           : wk_min_i64(p->kc, p->v->ny - step % p->chunks * p->kc);
+}
+
+/* y as panels [groups][steps][down]. */
 static void pack_panels(void *ctx, int64_t begin, int64_t end)
 {
     const product   *p = ctx;
     const conv      *v = p->v;
     const wk_engine *e = p->e;
+    size_t           size = wk_dtypes[v->yt->dtype].size;
+    char            *room = p->together > 1 ? wk_scratch((size_t)(e->mr * p->kc) * size) : NULL;
+    if (p->together > 1 && !room)
+        return;
     for (int64_t at = begin; at < end; at++) {
-        int64_t i = at % p->down * e->mr, chunk = at / p->down % p->chunks;
-        int64_t image = at / p->down / p->chunks % p->images;
-        int64_t group = at / p->down / p->chunks / p->images;
+        int64_t i = at % p->down * e->mr, step = at / p->down % steps(p);
+        int64_t group = at / p->down / steps(p), rows = wk_min_i64(e->mr, v->o_of - i);
+        int64_t image = p->image + step / p->chunks * p->together;
         wk_mat  y = { wk_at_host(v->yt), v->yt->dtype, v->ny, 1 };
-        y = wk_mat_at(y, ((p->image + image) * v->groups + group) * v->o_of + i, chunk * p->kc);
-        e->pack_a(p->packed + (size_t)at * p->a_panel, &y, wk_min_i64(e->mr, v->o_of - i),
-                  wk_min_i64(p->kc, v->ny - chunk * p->kc));
+        y = wk_mat_at(y, (image * v->groups + group) * v->o_of + i, step % p->chunks * p->kc);
+        if (p->together > 1) {
+            wk_mat all = { room, v->yt->dtype, p->kc, 1 };
+            memset(room, 0, (size_t)(rows * p->kc) * size);
+            for (int64_t b = 0; b < images_in(p, step); b++)
+                for (int64_t r = 0; r < rows; r++)
+                    memcpy(room + (size_t)(r * p->kc + b * p->apart) * size,
+                           wk_mat_at(y, b * v->groups * v->o_of + r, 0).data, (size_t)v->ny * size);
+            y = all;
+        }
+        e->pack_a(p->packed + (size_t)at * p->a_panel, &y, rows, places_in(p, step));
     }
 }
 
@@ -61,30 +88,45 @@ static inline void copy_run(char *to, const char *from, int64_t count, bool wide
         vstore_part(t + i, vload_part(s + i, count - i), count - i);
 }
 
-/* k places from place on, of the windows' elements first .. first + cols, as a panel. */
-static void gather(const product *p, int64_t image, int64_t group, int64_t first, int64_t cols,
-                   int64_t place, int64_t k, char *room, void *panel)
+/* k places from place on, of column c of the windows. */
+static void gather_column(const product *p, int64_t image, int64_t group, int64_t c, int64_t place,
+                          int64_t k, char *to)
 {
     const conv *v = p->v;
     bool        wide = p->f.dtype == WK_F32;
-    size_t      size = wide ? 4 : 2;
-    int64_t     channel = (image * v->groups + group) * v->c_of;
+    int64_t     at =
+        ((image * v->groups + group) * v->c_of + c / v->nk) * p->f.plane + p->offset[c % v->nk];
+    for (int64_t done = 0, count; done < k; done += count) {
+        int64_t row = (place + done) / p->width, w = (place + done) % p->width;
+        int64_t from = row / p->grid[1] * p->from[0] + row % p->grid[1] * p->from[1] + w;
+        count = wk_min_i64(p->width - w, k - done);
+        copy_run(to + (size_t)done * (wide ? 4 : 2),
+                 p->f.data + (size_t)(at + from) * (wide ? 4 : 2), count, wide);
+    }
+}
+
+/* The places of a step, of the windows' elements first .. first + cols, as a panel. */
+static void gather(const product *p, int64_t step, int64_t group, int64_t first, int64_t cols,
+                   char *room, void *panel)
+{
+    const conv *v = p->v;
+    size_t      size = p->f.dtype == WK_F32 ? 4 : 2;
+    int64_t     image = p->image + step / p->chunks * p->together;
+    int64_t     place = step % p->chunks * p->kc, k = places_in(p, step);
     wk_mat      x = { room, p->f.dtype, p->kc, 1 };
-    if (v->nk == 1 && p->grid[0] * p->grid[1] == 1) { /* as it lies */
+    if (p->together == 1 && v->nk == 1 && p->grid[0] * p->grid[1] == 1) { /* as it lies */
+        int64_t channel = (image * v->groups + group) * v->c_of;
         x.row = p->f.plane;
         x.data = p->f.data + (size_t)((channel + first) * p->f.plane + p->offset[0] + place) * size;
-        p->e->pack_b(panel, &x, cols, k);
-        return;
-    }
-    for (int64_t c = 0; c < cols; c++) {
-        int64_t at = (channel + (first + c) / v->nk) * p->f.plane + p->offset[(first + c) % v->nk];
-        char   *to = room + (size_t)(c * p->kc) * size;
-        for (int64_t done = 0, count; done < k; done += count) {
-            int64_t row = (place + done) / p->width, w = (place + done) % p->width;
-            int64_t from = row / p->grid[1] * p->from[0] + row % p->grid[1] * p->from[1] + w;
-            count = wk_min_i64(p->width - w, k - done);
-            copy_run(to + (size_t)done * size, p->f.data + (size_t)(at + from) * size, count, wide);
-        }
+    } else if (p->together == 1) {
+        for (int64_t c = 0; c < cols; c++)
+            gather_column(p, image, group, first + c, place, k, room + (size_t)(c * p->kc) * size);
+    } else {
+        memset(room, 0, (size_t)(cols * p->kc) * size);
+        for (int64_t c = 0; c < cols; c++)
+            for (int64_t b = 0; b < images_in(p, step); b++)
+                gather_column(p, image + b, group, first + c, 0, v->ny,
+                              room + (size_t)(c * p->kc + b * p->apart) * size);
     }
     p->e->pack_b(panel, &x, cols, k);
 }
@@ -95,15 +137,14 @@ static void multiply_block(const product *p, int64_t group, int64_t from, int64_
     const conv      *v = p->v;
     const wk_engine *e = p->e;
     char            *b = room + aligned((size_t)(p->kc * e->nr) * 4);
-    for (int64_t step = 0; step < p->images * p->chunks; step++) {
-        int64_t image = step / p->chunks, place = step % p->chunks * p->kc;
-        int64_t k = wk_min_i64(p->kc, v->ny - place), kp = divide_up(k, e->kr) * e->kr;
+    for (int64_t step = 0; step < steps(p); step++) {
+        int64_t kp = divide_up(places_in(p, step), e->kr) * e->kr;
         for (int64_t j = from; j < to; j++)
-            gather(p, p->image + image, group, j * e->nr, wk_min_i64(e->nr, p->columns - j * e->nr),
-                   place, k, room, b + (size_t)(j - from) * p->b_panel);
+            gather(p, step, group, j * e->nr, wk_min_i64(e->nr, p->columns - j * e->nr), room,
+                   b + (size_t)(j - from) * p->b_panel);
         for (int64_t i = 0; i < p->down; i++)
             for (int64_t j = from; j < to; j++) {
-                int64_t      panel = (group * p->images * p->chunks + step) * p->down + i;
+                int64_t      panel = (group * steps(p) + step) * p->down + i;
                 int64_t      tile = (group * p->panels + j) * p->down + i;
                 wk_gemm_tile t = { .k = kp, .ldc = e->nr, .group = kp * 32 };
                 t.rows = (int)wk_min_i64(e->mr, v->o_of - i * e->mr);
@@ -147,7 +188,11 @@ static void store_rows(void *ctx, int64_t begin, int64_t end)
             int64_t tile = (o / v->o_of * p->panels + j) * p->down + o % v->o_of / e->mr;
             float  *sums = p->sums + (tile * e->mr + o % v->o_of % e->mr) * e->nr;
             char   *to = (char *)wk_at_host(v->wt) + (size_t)(o * p->columns + j * e->nr) * d->size;
-            d->store[WK_AS_F32](to, sums, wk_min_i64(e->nr, p->columns - j * e->nr), 1);
+            int64_t count = wk_min_i64(e->nr, p->columns - j * e->nr);
+            if (v->wt->dtype == WK_F32)
+                memcpy(to, sums, (size_t)count * sizeof *sums);
+            else
+                d->store[WK_AS_F32](to, sums, count, 1);
         }
 }
 
@@ -167,6 +212,10 @@ static void arrange(product *p)
     p->kc = divide_up(v->ny, divide_up(v->ny, wk_min_i64(KC, e->kc)));
     p->kc = divide_up(p->kc, e->kr) * e->kr;
     p->chunks = divide_up(v->ny, p->kc);
+    p->apart = divide_up(v->ny, e->kr) * e->kr;
+    p->together = wk_max_i64(1, wk_min_i64(v->b, wk_min_i64(KC, e->kc) / p->apart));
+    if (p->together > 1)
+        p->kc = p->together * p->apart;
     p->columns = v->c_of * v->nk;
     p->panels = divide_up(p->columns, e->nr);
     p->blocks = divide_up(p->panels, PANELS);
@@ -180,12 +229,13 @@ static void arrange(product *p)
 static bool run_product(product *p)
 {
     const conv *v = p->v;
-    int64_t     each = v->groups * p->chunks * p->down; /* panels of an image */
-    int64_t     most = wk_max_i64(1, PACKED / (each * (int64_t)p->a_panel));
+    int64_t     each = v->groups * p->chunks * p->down; /* panels of images together */
+    int64_t     most = wk_max_i64(1, PACKED / (each * (int64_t)p->a_panel)) * p->together;
     int64_t     tiles = v->groups * p->panels * p->down * p->e->mr * p->e->nr;
     most = wk_min_i64(most, v->b);
     wk_tensor *packed =
-        wk_pool(wk_tensor_new(wk_cpu_device(), WK_U8, WK_SHAPE(most * each, (int64_t)p->a_panel)));
+        wk_pool(wk_tensor_new(wk_cpu_device(), WK_U8,
+                              WK_SHAPE(divide_up(most, p->together) * each, (int64_t)p->a_panel)));
     wk_tensor *sums = wk_pool(wk_tensor_new(wk_cpu_device(), WK_F32, WK_SHAPE(tiles)));
     if (!packed || !sums)
         return false;
@@ -193,7 +243,8 @@ static bool run_product(product *p)
     p->sums = wk_f32(sums);
     for (p->image = 0; p->image < v->b && wk_ok(); p->image += p->images) {
         p->images = wk_min_i64(most, v->b - p->image);
-        wk_parallel(p->images * each, 65536 / (int64_t)p->a_panel + 1, pack_panels, p);
+        wk_parallel(v->groups * steps(p) * p->down, 65536 / (int64_t)p->a_panel + 1, pack_panels,
+                    p);
         wk_parallel(v->groups * p->blocks, 1, multiply_blocks, p);
     }
     wk_parallel(v->groups * v->o_of, 8192 / p->columns + 1, store_rows, p);
