@@ -262,6 +262,17 @@ static inline void vnarrow(uint16_t *p, vu a)
 #endif
 }
 
+static inline vu vwiden_part(const uint16_t *p, int64_t n)
+{
+#if defined __AVX512F__
+    return (vu)_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p));
+#else
+    uint16_t row[VF] = { 0 };
+    memcpy(row, p, (size_t)n * sizeof *p);
+    return vwiden(row);
+#endif
+}
+
 static inline void vnarrow_part(uint16_t *p, vu a, int64_t n)
 {
 #if defined __AVX512F__

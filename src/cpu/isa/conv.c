@@ -226,8 +226,8 @@ typedef struct {
     conv_places      at;
     wk_tensor       *out;
     const float     *bias;
-    bool             depthwise;
-    wk_mat           a; /* [groups m, c taps] */
+    bool             depthwise, taps_first;
+    wk_mat           a; /* [groups m, c taps], or [groups m, taps c] */
 
     int64_t k, kc, panels, blocks, down; /* panels of places, PANELS a block; of rows */
     size_t  a_panel, b_panel, room, sums;
@@ -433,9 +433,11 @@ typedef struct { /* a block of places, of one group */
 static void gather_block(const product *p, const block *w, int64_t at, int64_t k)
 {
     const wk_engine *e = p->e;
-    for (int64_t i = 0; i < k; i++)
-        w->row[i] =
-            (w->group * p->c + (at + i) / p->taps) * p->f.plane + p->offset[(at + i) % p->taps];
+    for (int64_t i = 0; i < k; i++) {
+        int64_t of = p->taps_first ? p->c : p->taps, first = (at + i) / of, second = (at + i) % of;
+        int64_t c = p->taps_first ? second : first, t = p->taps_first ? first : second;
+        w->row[i] = (w->group * p->c + c) * p->f.plane + p->offset[t];
+    }
     for (int j = 0; j < w->panels; j++) {
         char  *panel = w->b + (size_t)j * p->b_panel;
         bool   direct = e == &WK_ISA(engine) && p->f.dtype == WK_F32;
@@ -706,27 +708,39 @@ static bool field_of_y(field *f, const conv *v, bool *all)
 
 typedef struct {
     const conv    *v;
-    const int64_t *k; /* which elements of the kernel */
+    const int64_t *place; /* of each element of the kernel among the taps, or -1 */
     int64_t        taps;
-    char          *to; /* [groups c, o taps] */
+    char          *to; /* [groups c, taps o] */
 } weights;
 
 enum { CHANNELS = 16 }; /* whose weights are turned together */
 
-INLINE void turn_channels(const weights *w, int64_t g, int64_t c0, int64_t c1, bool wide)
+/* The elements x0 .. x1 of rows [c nk] of a group, for VF channels of y at a time. */
+INLINE void turn_elements(const weights *w, int64_t g, int64_t x0, int64_t x1, bool wide)
 {
     const conv *v = w->v;
-    const char *data = wk_at_host(v->wt);
-    for (int64_t o = 0; o < v->o_of; o++)
-        for (int64_t c = c0; c < c1; c++)
-            for (int64_t t = 0; t < w->taps; t++) {
-                int64_t from = ((g * v->o_of + o) * v->c_of + c) * v->nk + w->k[t];
-                int64_t to = ((g * v->c_of + c) * v->o_of + o) * w->taps + t;
-                if (wide)
-                    memcpy(w->to + to * 4, data + from * 4, 4);
-                else
-                    memcpy(w->to + to * 2, data + from * 2, 2);
+    for (int64_t x = x0; x < x1; x += VF)
+        for (int64_t o = 0; o < v->o_of; o += VF) {
+            int64_t     n = wk_min_i64(VF, x1 - x), lanes = wk_min_i64(VF, v->o_of - o);
+            int64_t     apart = v->c_of * v->nk * (wide ? 4 : 2);
+            const char *from =
+                (const char *)wk_at_host(v->wt) + (g * v->o_of + o) * apart + x * (wide ? 4 : 2);
+            vf r[VF];
+            for (int l = 0; l < VF; l++, from += apart)
+                r[l] = l >= lanes ? vset(0)
+                       : wide     ? vload_part((const void *)from, n)
+                                  : (vf)vwiden_part((const void *)from, n);
+            vtranspose(r);
+            for (int64_t i = 0; i < n; i++) {
+                int64_t c = (x + i) / v->nk, t = w->place[(x + i) % v->nk];
+                char   *to =
+                    w->to + (((g * v->c_of + c) * w->taps + t) * v->o_of + o) * (wide ? 4 : 2);
+                if (t >= 0 && wide)
+                    vstore_part((void *)to, r[i], lanes);
+                else if (t >= 0)
+                    vnarrow_part((void *)to, (vu)r[i], lanes);
             }
+        }
 }
 
 static void turn_weights(void *ctx, int64_t begin, int64_t end)
@@ -737,17 +751,19 @@ static void turn_weights(void *ctx, int64_t begin, int64_t end)
     for (int64_t item = begin; item < end; item++) {
         int64_t c0 = item % blocks * CHANNELS, c1 = wk_min_i64(c0 + CHANNELS, v->c_of);
         if (v->wt->dtype == WK_F32)
-            turn_channels(w, item / blocks, c0, c1, true);
+            turn_elements(w, item / blocks, c0 * v->nk, c1 * v->nk, true);
         else
-            turn_channels(w, item / blocks, c0, c1, false);
+            turn_elements(w, item / blocks, c0 * v->nk, c1 * v->nk, false);
     }
 }
 
 /* The results at positions r[] modulo the stride. */
-static bool run_phase(product *p, const conv *v, const int64_t r[3], int64_t *which)
+static bool run_phase(product *p, const conv *v, const int64_t r[3], int64_t *place)
 {
     phase a = phase_of(v, 0, r[0]), b = phase_of(v, 1, r[1]), c = phase_of(v, 2, r[2]);
     p->taps = 0;
+    for (int64_t i = 0; i < v->nk; i++)
+        place[i] = -1;
     for (int64_t i = 0; i < a.count; i++)
         for (int64_t j = 0; j < b.count; j++)
             for (int64_t l = 0; l < c.count; l++) {
@@ -755,7 +771,7 @@ static bool run_phase(product *p, const conv *v, const int64_t r[3], int64_t *wh
                 int64_t at[3];
                 for (int x = 0; x < 3; x++)
                     at[x] = shift_of(v, x, r[x], k[x]) + p->f.border[x];
-                which[p->taps] = (k[0] * v->k[1] + k[1]) * v->k[2] + k[2];
+                place[(k[0] * v->k[1] + k[1]) * v->k[2] + k[2]] = p->taps;
                 p->offset[p->taps++] = field_at(&p->f, at[0], at[1], at[2]);
             }
     if (!p->taps)
@@ -765,7 +781,7 @@ static bool run_phase(product *p, const conv *v, const int64_t r[3], int64_t *wh
         wk_tensor_new(wk_cpu_device(), v->wt->dtype, WK_SHAPE(v->groups * v->c_of, columns)));
     if (!room)
         return false;
-    weights w = { v, which, p->taps, wk_at_host(room) };
+    weights w = { v, place, p->taps, wk_at_host(room) };
     wk_parallel(v->groups * divide_up(v->c_of, CHANNELS), 4096 / columns + 1, turn_weights, &w);
     for (int x = 0; x < 3; x++)
         p->at.grid[x] = divide_up(v->x[x] - r[x], v->stride[x]);
@@ -813,6 +829,7 @@ bool WK_ISA(conv_transpose)(const wk_call *c)
     p.groups = v.groups;
     p.m = v.c_of;
     p.c = v.o_of;
+    p.taps_first = true;
     p.offset = wk_alloc_array((size_t)v.nk * 2, sizeof *p.offset);
     if (!p.offset || !field_of_y(&p.f, &v, &all)) {
         wk_free(p.offset);

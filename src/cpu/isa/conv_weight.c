@@ -191,6 +191,10 @@ static void store_rows(void *ctx, int64_t begin, int64_t end)
             int64_t count = wk_min_i64(e->nr, p->columns - j * e->nr);
             if (v->wt->dtype == WK_F32)
                 memcpy(to, sums, (size_t)count * sizeof *sums);
+            else if (v->wt->dtype == WK_BF16)
+                for (int64_t l = 0; l < count; l += VF)
+                    vnarrow_part((uint16_t *)(void *)to + l, vround_bf16(vload(sums + l)),
+                                 wk_min_i64(VF, count - l));
             else
                 d->store[WK_AS_F32](to, sums, count, 1);
         }

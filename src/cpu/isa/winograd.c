@@ -62,21 +62,15 @@ static int64_t words(const winograd *p, int64_t k) { return p->pairs ? (k + 1) /
 
 #if defined __AVX512F__
 enum { PAIRS = 1 };
-INLINE vf load_halves(const void *p, int64_t n)
-{
-    return (vf)((vu)_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p))
-                << 16);
-}
 #else /* no engine for them */
 enum { PAIRS = 0 };
-INLINE vf load_halves(const void *p, int64_t n) { return vload_part(p, n); }
 #endif
 
 /* n lanes from element i on. */
 INLINE vf load(const char *p, int64_t i, bool halves, int64_t n)
 {
     p += i * (halves ? 2 : 4);
-    return halves    ? load_halves(p, n)
+    return halves    ? (vf)(vwiden_part((const void *)p, n) << 16)
            : n == VF ? vload((const void *)p)
                      : vload_part((const void *)p, n);
 }
