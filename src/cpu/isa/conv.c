@@ -713,23 +713,28 @@ typedef struct {
     char          *to; /* [groups c, taps o] */
 } weights;
 
-enum { CHANNELS = 16 }; /* whose weights are turned together */
+enum {
+    CHANNELS = 32, /* whose weights are turned together */
+    AHEAD = 256    /* bytes, asked for */
+};
 
 /* The elements x0 .. x1 of rows [c nk] of a group, for VF channels of y at a time. */
 INLINE void turn_elements(const weights *w, int64_t g, int64_t x0, int64_t x1, bool wide)
 {
     const conv *v = w->v;
-    for (int64_t x = x0; x < x1; x += VF)
-        for (int64_t o = 0; o < v->o_of; o += VF) {
+    for (int64_t o = 0; o < v->o_of; o += VF)
+        for (int64_t x = x0; x < x1; x += VF) {
             int64_t     n = wk_min_i64(VF, x1 - x), lanes = wk_min_i64(VF, v->o_of - o);
             int64_t     apart = v->c_of * v->nk * (wide ? 4 : 2);
             const char *from =
                 (const char *)wk_at_host(v->wt) + (g * v->o_of + o) * apart + x * (wide ? 4 : 2);
             vf r[VF];
-            for (int l = 0; l < VF; l++, from += apart)
+            for (int l = 0; l < VF; l++, from += apart) {
+                __builtin_prefetch(from + AHEAD);
                 r[l] = l >= lanes ? vset(0)
                        : wide     ? vload_part((const void *)from, n)
                                   : (vf)vwiden_part((const void *)from, n);
+            }
             vtranspose(r);
             for (int64_t i = 0; i < n; i++) {
                 int64_t c = (x + i) / v->nk, t = w->place[(x + i) % v->nk];
