@@ -4,7 +4,7 @@
 #
 # `wick bench` and each llama-bench on the same file, in turns, on two threads, and before and
 # behind each of them how fast memory is read; then the medians of the rounds, in tokens per second,
-# and those of wick's ratios to each within rounds.  Only rounds in which memory was the same for all
+# and those of ratios of wick to each within rounds.  Only rounds with the same memory for all
 # count, its readings within a seventh of the least, as long as there is one: on a virtual machine
 # two processors are at times moved behind one link to memory, which then decides who is faster.  A
 # name such as "PATH/llama-bench -rtr 1" has its options.
