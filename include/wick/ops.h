@@ -130,7 +130,8 @@ WK_API wk_tensor *wk_einsum_of(const char *equation, wk_tensor **x, int count);
 #define wk_einsum(equation, ...) wk_einsum_of((equation), WK_LIST(__VA_ARGS__))
 
 /* The weight in the layout that the device multiplies fastest, for wk_linear* and
- * wk_embedding alone; every other operation unpacks it.  It may be weight itself. */
+ * wk_embedding alone; every other operation unpacks it.  It may be weight itself.  A weight in
+ * a file is rearranged when a product first needs it so: do not write to it meanwhile. */
 WK_API wk_tensor *wk_pack(wk_tensor *weight);
 
 /* ---- Views: no data is moved, where strides can say it ------------------ */

@@ -54,12 +54,8 @@ static inline uint32_t word_at(const void *p)
 
 static inline uint32_t each(int mask) { return (uint32_t)mask * 0x01010101u; }
 
-/* Numbers of 8 bits are signed in files, and have 128 more in panels. */
-INLINE uint32_t flip_of(wk_quant_bits bits) { return bits.low == 8 ? 0x80808080u : 0; }
-
 /* The fields of n numbers, above the shift bits that are there, or those are not yet. */
-INLINE void get_fields(uint8_t *number, const uint8_t *b, int n, wk_fields f, int shift,
-                       uint32_t flip)
+INLINE void get_fields(uint8_t *number, const uint8_t *b, int n, wk_fields f, int shift)
 {
     typedef uint32_t words __attribute__((vector_size(16)));
     words            mask = { 0 }, x, old = { 0 };
@@ -77,7 +73,7 @@ INLINE void get_fields(uint8_t *number, const uint8_t *b, int n, wk_fields f, in
                 memcpy(&x, b + i, sizeof x);
                 if (shift)
                     memcpy(&old, number, sizeof old);
-                x = ((x >> s & mask) << shift | old) ^ flip;
+                x = (x >> s & mask) << shift | old;
                 memcpy(number, &x, sizeof x);
             }
     }
@@ -109,7 +105,8 @@ INLINE void move_head(const place *p, char *block, char *head, bool pack)
     }
 }
 
-/* Fields of `bits` of a unit's quads, which have them at bit shift: two quads at a time. */
+/* Fields of `bits` of a unit's quads, which have them at bit shift: two quads at a time.  Numbers
+ * of 8 bits are signed in files, and have 128 more in panels. */
 INLINE void put_bits(char *to, const uint8_t *number, int bits, int shift)
 {
     const uint64_t mask = each((1 << bits) - 1) * 0x100000001u;
@@ -122,6 +119,7 @@ INLINE void put_bits(char *to, const uint8_t *number, int bits, int shift)
         memcpy(&pair, number + 4 * q, sizeof pair);
         pair = pair >> shift & mask;
         if (bits == 8) {
+            pair ^= 0x8080808080808080u;
             memcpy(to, &pair, 4);
             memcpy(to + WK_QUAD_BYTES, (char *)&pair + 4, 4);
             to += 2 * WK_QUAD_BYTES;
@@ -149,16 +147,18 @@ static void get_bits(const char *from, uint8_t *number, int bits, int shift)
 /* Blocks of one output; the bits are constants where this is called. */
 INLINE void pack_blocks(const place *p, wk_quant_bits bits, char *head, char *to, char *block)
 {
-    uint8_t         number[WK_QUANT_MAX_BLOCK];
+    uint8_t         room[WK_QUANT_MAX_BLOCK];
     const wk_quant *t = p->t;
     const int       size = t->block, bytes = t->bytes;
     wk_fields       low = t->low, high = t->high;
     low.width = bits.low, high.width = bits.high;
     for (int64_t n = p->blocks; n > 0; n--, block += bytes, head += wk_quant_head(p->l)) {
         move_head(p, block, head, true);
-        get_fields(number, (const uint8_t *)block, size, low, 0, flip_of(bits));
+        const uint8_t *b = (const uint8_t *)block, *number = bits.low < 8 ? room : b + low.at;
+        if (bits.low < 8)
+            get_fields(room, b, size, low, 0);
         if (bits.high)
-            get_fields(number, (const uint8_t *)block, size, high, bits.low, 0);
+            get_fields(room, b, size, high, bits.low);
         for (int i = 0; i < size; i += WK_UNIT) {
             put_bits(to, number + i, bits.low, 0);
             to += bits.low * WK_QUAD_BYTES;
@@ -193,7 +193,7 @@ static void unpack_blocks(const place *p, char *head, const char *from, char *bl
             from += p->bits.high * WK_QUAD_BYTES;
         }
         for (int i = 0; i < t->block; i += 4) {
-            uint32_t x = word_at(number + i) ^ flip_of(p->bits);
+            uint32_t x = word_at(number + i) ^ (p->bits.low == 8 ? 0x80808080u : 0);
             memcpy(number + i, &x, 4);
         }
         wk_fields_put((uint8_t *)block, number, t->block, t->low, 0);
