@@ -145,10 +145,10 @@ TEST(results_do_not_depend_on_the_number_of_threads)
     wk_set_threads(before);
 }
 
-static void gradients_of(const op_case *c, op_inputs *in)
+static void gradients_of(const op_case *c, wk_dtype dtype, op_inputs *in)
 {
     op_inputs_open(in, c, DENSE, true);
-    op_inputs_make(in, WK_F32, true);
+    op_inputs_make(in, dtype, true);
     wk_tensor *y = op_run(c, in);
     if (wk_dtype_is_float(wk_dtype_of(y)))
         wk_backward(op_loss(y));
@@ -168,7 +168,7 @@ TEST(gradients_do_not_depend_on_the_number_of_threads)
             continue;
         for (int t = 0; t < 2; t++) {
             wk_set_threads(t ? 3 : 1);
-            gradients_of(&cases[i], &in[t]);
+            gradients_of(&cases[i], WK_F32, &in[t]);
         }
         for (int k = 0; k < in[0].count; k++) {
             wk_tensor *a = wk_grad(in[0].base[k]), *b = wk_grad(in[1].base[k]);
@@ -182,33 +182,43 @@ TEST(gradients_do_not_depend_on_the_number_of_threads)
     wk_set_threads(before);
 }
 
-/* Gradients have kernels of their own, which meet odd sizes here. */
+static void compare_gradients(const op_case *c, wk_dtype dtype, double bound)
+{
+    const wk_cpu_isa *isas[8];
+    int               n = wk_cpu_list(isas, 8);
+    wk_scope          scope = wk_mark();
+    op_inputs         want, got;
+    use(&portable);
+    gradients_of(c, dtype, &want);
+    for (int p = 0; p < n; p++) {
+        use(isas[p]);
+        gradients_of(c, dtype, &got);
+        for (int k = 0; k < want.count; k++) {
+            wk_tensor *a = wk_grad(want.base[k]), *b = wk_grad(got.base[k]);
+            double     most = a && b ? wk_item(wk_max(wk_abs(a))) : 0;
+            if (a && CHECK_MSG(b != NULL, "%s", c->name))
+                CHECK_MSG(wk_item(wk_max(wk_abs(wk_sub(a, b)))) <= bound * fmax(most, 1),
+                          "%s of %s: operand %d, %s", c->name, wk_dtype_name(dtype), k,
+                          isas[p]->name);
+        }
+        op_inputs_close(&got);
+    }
+    op_inputs_close(&want);
+    wk_sweep(scope);
+}
+
+/* Gradients have kernels of their own, which meet odd sizes here; in bf16 those of convolution. */
 TEST(gradients_agree_with_the_portable_kernels)
 {
-    const wk_cpu_isa *isas[8], *before = (wk_default_device(), wk_cpu_current());
-    int               count, n = wk_cpu_list(isas, 8);
+    const wk_cpu_isa *before = (wk_default_device(), wk_cpu_current());
+    int               count;
     const op_case    *cases = op_cases(&count);
     for (int i = 0; i < count; i++) {
         if (!cases[i].wide || !cases[i].gradient || cases[i].row->kind == ROW_FUNCTION)
             continue;
-        wk_scope  scope = wk_mark();
-        op_inputs want, got;
-        use(&portable);
-        gradients_of(&cases[i], &want);
-        for (int p = 0; p < n; p++) {
-            use(isas[p]);
-            gradients_of(&cases[i], &got);
-            for (int k = 0; k < want.count; k++) {
-                wk_tensor *a = wk_grad(want.base[k]), *b = wk_grad(got.base[k]);
-                double     most = a && b ? wk_item(wk_max(wk_abs(a))) : 0;
-                if (a && CHECK_MSG(b != NULL, "%s", cases[i].name))
-                    CHECK_MSG(wk_item(wk_max(wk_abs(wk_sub(a, b)))) <= 1e-5 * fmax(most, 1),
-                              "%s: operand %d, %s", cases[i].name, k, isas[p]->name);
-            }
-            op_inputs_close(&got);
-        }
-        op_inputs_close(&want);
-        wk_sweep(scope);
+        compare_gradients(&cases[i], WK_F32, 1e-5);
+        if (!strncmp(cases[i].op->name, "conv", 4))
+            compare_gradients(&cases[i], WK_BF16, 0x1p-7);
     }
     use(before);
 }
