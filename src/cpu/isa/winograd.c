@@ -115,7 +115,7 @@ INLINE void load_kernels(const char *w, int64_t apart, int64_t ahead, int64_t ro
 /* Kernels of k channels, for rows of a panel: to [T][k mr + VF].  Lanes are rows; what a
  * vector has too many is overwritten by the next.  Turned around, a kernel has its first
  * and last transformed rows and columns exchanged. */
-INLINE void transform_some(const winograd *p, const char *w, int64_t rows, int64_t k, bool halves,
+static void transform_some(const winograd *p, const char *w, int64_t rows, int64_t k, bool halves,
                            float *to)
 {
     const int64_t mr = p->e->mr, apart = k * mr + VF, last = p->turned ? 0 : 3, first = 3 - last;
@@ -169,10 +169,7 @@ static void transform_kernels(const winograd *p, int64_t panel, float *room, flo
     const char *w = wk_at_host(p->w);
     for (int64_t c = 0; c < p->c; c += SOME) {
         int64_t k = wk_min_i64(SOME, p->c - c), at = group * p->w_group + i * p->w_m + c * p->w_c;
-        if (PAIRS && p->pairs)
-            transform_some(p, w + at * 2, rows, k, true, room);
-        else
-            transform_some(p, w + at * 4, rows, k, false, room);
+        transform_some(p, w + at * (p->pairs ? 2 : 4), rows, k, PAIRS && p->pairs, room);
         for (int64_t t = 0; t < T; t++) {
             float *to = u + (t * words(p, p->c) + words(p, c)) * mr,
                   *from = room + t * (k * mr + VF);
@@ -537,7 +534,7 @@ bool conv_winograd(const conv *v, const wk_call *c, const float *bias)
     p.down = divide_up(p.m, p.e->mr);
     p.kc = divide_up(p.c, divide_up(p.c, MOST_K));
     p.kc += p.pairs ? p.kc % 2 : 0;
-    bool few = p.kc == p.c && p.panels * p.e->nr < p.m;
+    bool few = p.kc >= p.c && p.panels * p.e->nr < p.m;
     bool two = PANELS * T * words(&p, p.kc) * p.e->nr * (int64_t)sizeof(float) <= MOST_V;
     p.together = two && p.panels * p.groups >= 4 * PANELS * wk_threads() ? PANELS : 1;
     int64_t pieces = p.groups * divide_up(p.panels, p.together);
@@ -569,11 +566,13 @@ bool conv_winograd(const conv *v, const wk_call *c, const float *bias)
  * the engine reads. */
 
 /* VF channels of a row. */
-INLINE void turn_rows_as(const channels_last *f, bool halves, int64_t begin, int64_t end)
+static void turn_rows(void *ctx, int64_t begin, int64_t end)
 {
-    const int64_t *n = f->n, c = f->c, plane = n[0] * n[1] * n[2];
-    const int64_t  blocks = divide_up(c, VF), width = f->size[2];
-    int64_t        count = wk_max_i64(0, wk_min_i64(n[2], width - f->border[2]));
+    const channels_last *f = ctx;
+    const bool           halves = PAIRS && f->halves;
+    const int64_t       *n = f->n, c = f->c, plane = n[0] * n[1] * n[2];
+    const int64_t        blocks = divide_up(c, VF), width = f->size[2];
+    int64_t              count = wk_max_i64(0, wk_min_i64(n[2], width - f->border[2]));
     for (int64_t item = begin; item < end; item++) {
         int64_t row = item / blocks, k = item % blocks * VF, lanes = wk_min_i64(VF, c - k);
         int64_t i = row / f->size[1] % f->size[0] - f->border[0];
@@ -596,15 +595,6 @@ INLINE void turn_rows_as(const channels_last *f, bool halves, int64_t begin, int
                 store(to, (first + w + l) * c, halves, r[l], lanes);
         }
     }
-}
-
-static void turn_rows(void *ctx, int64_t begin, int64_t end)
-{
-    const channels_last *f = ctx;
-    if (PAIRS && f->halves)
-        turn_rows_as(f, true, begin, end);
-    else
-        turn_rows_as(f, false, begin, end);
 }
 
 /* x with zeros around it, its channels last; more numbers may be read behind it. */
