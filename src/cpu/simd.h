@@ -346,10 +346,10 @@ static inline void vstore_pairs(uint16_t *p, vf a)
 }
 static inline vf vpairs(vf even, vf odd) /* as they meet in vdot_pairs */
 {
-    __m512i both, order = _mm512_setr_epi32(0x100000, 0x110001, 0x120002, 0x130003, 0x140004,
-                                            0x150005, 0x160006, 0x170007, 0x180008, 0x190009,
-                                            0x1A000A, 0x1B000B, 0x1C000C, 0x1D000D, 0x1E000E,
-                                            0x1F000F);
+    __m512i both,
+        order = _mm512_setr_epi32(0x100000, 0x110001, 0x120002, 0x130003, 0x140004, 0x150005,
+                                  0x160006, 0x170007, 0x180008, 0x190009, 0x1A000A, 0x1B000B,
+                                  0x1C000C, 0x1D000D, 0x1E000E, 0x1F000F);
     __asm__("vcvtne2ps2bf16 %2, %1, %0" : "=v"(both) : "v"(odd), "v"(even));
     return (vf)_mm512_permutexvar_epi16(order, both);
 }
