@@ -29,6 +29,7 @@ const wk_quant_layout wk_quant_layouts[WK_QUANT_COUNT] = {
     LAYOUT(mxfp4, values, e8m0, 0, 0, 0, 1)        /**/
     LAYOUT(nvfp4, values_half, ue4m3, 0, 0, 0, 4)  /**/
     LAYOUT(tq2_0, b2, half_8, 64, 1, 0, 0)         /**/
+    LAYOUT(q1_0, b1, half_4, 0, 1, 0, 0)           /**/
     LAYOUT(q2_0, b2, half_2, 0, 1, 0, 0)           /**/
     LAYOUT(q8_1, b8, half_least, 0, 2, 0, 0)       /**/
     LAYOUT(q8_k, b8, k8, 0, 2, 260, 32)            /**/

@@ -203,6 +203,7 @@ SCALES(ue4m3)
                 EACH(h) vstore(AT(scale, 0), half_of(b, 0, h));                                    \
     }
 REPEATED(half_2, 2)
+REPEATED(half_4, 4)
 REPEATED(half_8, 8)
 
 /* f32, whose halves lie apart. */
@@ -225,7 +226,9 @@ INLINE vi quad(wk_quant_bits f, const char *p, int q, int h, vi table)
 {
     int at = q * f.low, s = at % 8;
     vi  x = vload_words(p + at / 8 * WK_QUAD_BYTES + h * VBYTES);
-    if (f.low < 8)
+    if (f.low == 1)
+        x = (vi)(s ? (vu)x >> (s - 1) : (vu)x << 1) & viset(0x02020202);
+    else if (f.low < 8)
         x = (vi)((vu)x >> s) & viset(((1 << f.low) - 1) * 0x01010101);
     else if (!VBIAS)
         x ^= viset((int32_t)0x80808080u);
