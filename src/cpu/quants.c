@@ -153,6 +153,7 @@ INLINE void pack_blocks(const place *p, wk_quant_bits bits, char *head, char *to
     const int       size = t->block, bytes = t->bytes;
     wk_fields       low = t->low, high = t->high;
     low.width = bits.low, high.width = bits.high;
+    low.run = bits.low == 1 ? 1 : low.run; /* of q1_0, the only one */
     for (int64_t n = p->blocks; n > 0; n--, block += bytes, head += wk_quant_head(p->l)) {
         move_head(p, block, head, true);
         const uint8_t *b = (const uint8_t *)block, *number = bits.low < 8 ? room : b + low.at;

@@ -340,7 +340,7 @@ INLINE void few(int m, wk_quant_bits f, const wk_quant_job *j, const char *p, co
                         single[h] = t;
                 }
             }
-            x += m * words;
+            x += j->rows * words;
             s += f.parts * WK_PANEL, o += f.parts * WK_PANEL;
         }
     }
@@ -360,7 +360,11 @@ INLINE void few(int m, wk_quant_bits f, const wk_quant_job *j, const char *p, co
     }                                                                                              \
     static void few_##name(const wk_quant_job *j, const char *p, const uint32_t *x, float *sums)   \
     {                                                                                              \
-        few(j->rows, (wk_quant_bits){ __VA_ARGS__ }, j, p, x, sums);                               \
+        const wk_quant_bits f = { __VA_ARGS__ };                                                   \
+        for (int i = 0; f.low == 1 && i < j->rows; i++) /* code as small as their panels */        \
+            one_##name(j, p, x + i * (WK_QUADS + 2), sums + i * WK_SIDE);                          \
+        if (f.low > 1)                                                                             \
+            few(j->rows, f, j, p, x, sums);                                                        \
     }
 WK_NUMBERS(KERNELS)
 
