@@ -147,6 +147,10 @@ static inline float vsum(vf a)
 {
 #if defined __AVX512F__
     return _mm512_reduce_add_ps(a);
+#elif defined __AVX2__
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 #else
     float s[VF];
     memcpy(s, &a, sizeof s);
@@ -161,6 +165,10 @@ static inline float vlargest(vf a)
 {
 #if defined __AVX512F__
     return _mm512_reduce_max_ps(a);
+#elif defined __AVX2__
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 #else
     float s[VF];
     memcpy(s, &a, sizeof s);

@@ -563,12 +563,12 @@ INLINE void rows(int m, const wk_quant_job *j, const char *w, int64_t count, con
             float   scale[RUN * GROUPS] __attribute__((aligned(64)));
             n = blocks - at < RUN ? blocks - at : RUN;
             j->expand(j->points, b, n, number, scale);
-            for (int64_t k = 0; k < n; k++)
+            for (int64_t k = 0; even && k < n; k++)
                 for (int i = 0; i < m; i++, y += WK_ROW_RECORD)
-                    if (even)
-                        multiply_even(number + k * BLOCK, scale[k * GROUPS], y, sum[i]);
-                    else
-                        multiply(number + k * BLOCK, scale + k * GROUPS, y, sum[i]);
+                    multiply_even(number + k * BLOCK, scale[k * GROUPS], y, sum[i]);
+            for (int64_t k = 0; !even && k < n; k++)
+                for (int i = 0; i < m; i++, y += WK_ROW_RECORD)
+                    multiply(number + k * BLOCK, scale + k * GROUPS, y, sum[i]);
         }
         for (int i = 0; i < m; i++)
             sums[i * WK_SIDE] = total(sum[i]);
