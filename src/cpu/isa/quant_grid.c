@@ -30,10 +30,11 @@ typedef uint32_t w8 __attribute__((vector_size(32))); /* one for each 32 numbers
 typedef int32_t  i8 __attribute__((vector_size(32)));
 typedef float    f8 __attribute__((vector_size(32)));
 typedef uint64_t vq __attribute__((vector_size(VBYTES)));
+typedef uint8_t  vbytes __attribute__((vector_size(VBYTES)));
 
 typedef struct {
     uint16_t index[BLOCK / 4];
-    uint8_t  sign[BLOCK / 8]; /* a bit for each number */
+    uint8_t  sign[BLOCK / 8]; /* a bit for each number; IQ1: what 8 have more */
 } block_parts;
 
 /* Small fields that lie side by side: of VF lanes from p on, each at its shift.  Words of
@@ -226,8 +227,8 @@ INLINE void parts_iq1_s(const uint8_t *b, block_parts *p, float *scale)
     h8 h;
     memcpy(&h, b + 34, sizeof h);
     w8 w = __builtin_convertvector(h, w8);
-    i8 less = (i8)(w << 16) >> 31;
-    memcpy(p->sign, &less, sizeof less);
+    i8 more = (i8)(w << 16) >> 31 & (int32_t)0xFEFEFEFE;
+    memcpy(p->sign, &more, sizeof more);
     w = (w >> 11 & 14) + 1;
     put_scales(scale, &w, wk_half_at(b) * 0.125f);
 }
@@ -241,7 +242,7 @@ INLINE void parts_iq1_m(const uint8_t *b, block_parts *p, float *scale)
     for (int k = 0; k < 2; k++) {
         x[k] = words_of(b + 32 + 8 * k, false) * field;
         put_index(p->index + 16 * k, b + 16 * k, x[k] >> 4 & 0x700);
-        x[k] = -(x[k] >> 15);
+        x[k] = -(x[k] >> 15) * 2;
     }
     b32 sign = low_bytes(x[0], x[1]);
     memcpy(p->sign, &sign, sizeof sign);
@@ -408,8 +409,11 @@ INLINE void expand(kind t, const void *points, const uint8_t *b, int64_t blocks,
 #else
             vi x = points_of(t, points, b, p, v);
 #endif
-            vu other = is_iq1(t) ? (vu)x - 0x02020202u : 0x80808080u - (vu)x;
-            x = vchoose_bytes(p->sign + v * (VBYTES / 8), (vi)other, x);
+            const uint8_t *sign = p->sign + v * (VBYTES / 8);
+            if (is_iq1(t))
+                x = (vi)((vbytes)x + (vbytes)vspread_bytes(sign));
+            else
+                x = vchoose_bytes(sign, (vi)(0x80808080u - (vu)x), x);
             memcpy(number, &x, sizeof x);
         }
     }
