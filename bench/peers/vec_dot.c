@@ -55,11 +55,11 @@ static void fill(wk_tensor *w, wk_dtype dtype, size_t block)
 static void measure(size_t t)
 {
     const struct ggml_type_traits_cpu *traits = ggml_get_type_traits_cpu(types[t].type);
-    static float  theirs[OUTPUTS];
-    static char   x_bytes[K * 8];
-    size_t        row = ggml_row_size(types[t].type, K);
-    wk_scope      s = wk_mark();
-    wk_tensor    *w = wk_empty_of(types[t].dtype, WK_SHAPE(OUTPUTS, K)), *x = wk_randn(1, K);
+    static float                       theirs[OUTPUTS];
+    static char                        x_bytes[K * 8];
+    size_t                             row = ggml_row_size(types[t].type, K);
+    wk_scope                           s = wk_mark();
+    wk_tensor *w = wk_empty_of(types[t].dtype, WK_SHAPE(OUTPUTS, K)), *x = wk_randn(1, K);
     if (types[t].name[0] == 'i')
         fill(w, types[t].dtype, row / (K / 256));
     else
@@ -76,7 +76,7 @@ static void measure(size_t t)
             for (size_t i = 0; i < OUTPUTS; i++)
                 traits->vec_dot(K, &theirs[i], 0, data + i * row, 0, x_bytes, 0, 1);
         }
-        double middle = now();
+        double   middle = now();
         wk_scope inner = wk_mark();
         for (int r = 0; r < REPEATS; r++)
             wk_linear(x, layer);

@@ -10,6 +10,10 @@
 #include "../simd.h"
 #include "isa.h"
 
+#ifdef __GNUC__ /* vectors wider than registers go to functions here, which are all inlined */
+#pragma GCC diagnostic ignored "-Wpsabi"
+#endif
+
 enum {
     BLOCK = WK_ROW_BLOCK,
     GROUPS = BLOCK / 16,
@@ -21,7 +25,6 @@ enum {
 
 typedef uint8_t  b16 __attribute__((vector_size(16)));
 typedef uint8_t  b32 __attribute__((vector_size(32)));
-typedef int8_t   s16 __attribute__((vector_size(16)));
 typedef int8_t   s32 __attribute__((vector_size(32)));
 typedef uint16_t h8 __attribute__((vector_size(16)));
 typedef uint16_t h16 __attribute__((vector_size(32)));
@@ -38,20 +41,16 @@ typedef struct {
 } block_parts;
 
 /* Small fields that lie side by side: of VF lanes from p on, each at its shift.  Words of
- * 32 bits; `two` says that 16 lanes have two of them. */
-INLINE vu fields(const uint8_t *p, bool two, vu shift)
+ * 32 bits; 16 lanes have two of them. */
+INLINE vu fields(const uint8_t *p, vu shift)
 {
     vu x = (vu)viset((int32_t)(VF == 4 ? wk_le16(p) : wk_le32(p)));
 #if defined __AVX512F__
-    if (two)
-        x = (vu)_mm512_mask_set1_epi32((__m512i)x, 0xFF00, (int)wk_le32(p + 4));
+    x = (vu)_mm512_mask_set1_epi32((__m512i)x, 0xFF00, (int)wk_le32(p + 4));
 #endif
-    (void)two;
     return x >> shift;
 }
 
-#define BY_1(l, s)    (l)
-#define BY_2(l, s)    (2 * (l))
 #define BY_4(l, s)    (4 * (l) % 32)
 #define TWICE_4(l, s) (4 * ((l) / 2))
 #define WORD_3(l, s)  (16 * ((l) / 4 % 2) + 3 * ((l) % 4)) /* four of 3 bits in 16 */
@@ -63,13 +62,19 @@ INLINE h16 words_of(const uint8_t *p, bool two)
     uint64_t u;
     memcpy(&u, p, sizeof u);
     h16 w = (h16)(q4){ u, u, u, u };
-    return two
-               ? __builtin_shufflevector(w, w, 0, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9)
-               : __builtin_shufflevector(w, w, 0, 0, 0, 0, 1, 1, 1, 1, 10, 10, 10, 10, 11, 11, 11, 11);
+    return two ? __builtin_shufflevector(w, w, 0, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9)
+               : __builtin_shufflevector(w, w, 0, 0, 0, 0, 1, 1, 1, 1, 10, 10, 10, 10, 11, 11, 11,
+                                         11);
 }
 
-#define EVERY_4(a, b, c, d) { a, b, c, d, a, b, c, d, a, b, c, d, a, b, c, d }
-#define EVERY_8(a, b, c, d, e, f, g, h) { a, b, c, d, e, f, g, h, a, b, c, d, e, f, g, h }
+#define EVERY_4(a, b, c, d)                                                                        \
+    {                                                                                              \
+        a, b, c, d, a, b, c, d, a, b, c, d, a, b, c, d                                             \
+    }
+#define EVERY_8(a, b, c, d, e, f, g, h)                                                            \
+    {                                                                                              \
+        a, b, c, d, e, f, g, h, a, b, c, d, e, f, g, h                                             \
+    }
 
 /* 16 of them, where they are read from memory. */
 INLINE void put_indices(uint16_t *index, const h16 *x)
@@ -95,8 +100,8 @@ INLINE b32 low_bytes(h16 a, h16 b)
 {
 #if defined __AVX2__
     const __m256i low = _mm256_set1_epi16(255);
-    __m256i       x = _mm256_packus_epi16(_mm256_and_si256((__m256i)a, low),
-                                          _mm256_and_si256((__m256i)b, low));
+    __m256i       x =
+        _mm256_packus_epi16(_mm256_and_si256((__m256i)a, low), _mm256_and_si256((__m256i)b, low));
     return (b32)_mm256_permute4x64_epi64(x, 0xD8);
 #else
     b32 x;
@@ -183,7 +188,7 @@ INLINE void parts_iq2_xs(const uint8_t *b, block_parts *p, float *scale)
     put_indices(p->index + 16, &y);
     UNROLLED
     for (int g = 0; g < GROUPS; g += VF)
-        put_odd(scale + g, fields(b + 66 + g / 2, true, SHIFT(BY_4)) & 15, wk_half_at(b) * 0.125f);
+        put_odd(scale + g, fields(b + 66 + g / 2, SHIFT(BY_4)) & 15, wk_half_at(b) * 0.125f);
 }
 
 INLINE void parts_iq2_s(const uint8_t *b, block_parts *p, float *scale)
@@ -191,12 +196,11 @@ INLINE void parts_iq2_s(const uint8_t *b, block_parts *p, float *scale)
     const h16 field = EVERY_8(1 << 14, 1 << 12, 1 << 10, 1 << 8, 1 << 6, 1 << 4, 1 << 2, 1);
     UNROLLED
     for (int k = 0; k < BLOCK / 8; k += 16)
-        put_index(p->index + k, b + 2 + k,
-                  words_of(b + 66 + k / 4, true) * field >> 6 & 0x300);
+        put_index(p->index + k, b + 2 + k, words_of(b + 66 + k / 4, true) * field >> 6 & 0x300);
     memcpy(p->sign, b + 34, BLOCK / 8);
     UNROLLED
     for (int g = 0; g < GROUPS; g += VF)
-        put_odd(scale + g, fields(b + 74 + g / 2, true, SHIFT(BY_4)) & 15, wk_half_at(b) * 0.125f);
+        put_odd(scale + g, fields(b + 74 + g / 2, SHIFT(BY_4)) & 15, wk_half_at(b) * 0.125f);
 }
 
 INLINE void parts_iq3_s(const uint8_t *b, block_parts *p, float *scale)
@@ -222,8 +226,7 @@ INLINE void parts_iq1_s(const uint8_t *b, block_parts *p, float *scale)
     const h16 field = EVERY_4(1 << 13, 1 << 10, 1 << 7, 1 << 4);
     UNROLLED
     for (int k = 0; k < BLOCK / 8; k += 16)
-        put_index(p->index + k, b + 2 + k,
-                  words_of(b + 34 + k / 2, false) * field >> 5 & 0x700);
+        put_index(p->index + k, b + 2 + k, words_of(b + 34 + k / 2, false) * field >> 5 & 0x700);
     h8 h;
     memcpy(&h, b + 34, sizeof h);
     w8 w = __builtin_convertvector(h, w8);
@@ -251,7 +254,7 @@ INLINE void parts_iq1_m(const uint8_t *b, block_parts *p, float *scale)
         (low >> 12 & 15) | (low >> 24 & 0xF0) | (high >> 4 & 0xF00) | (high >> 16 & 0xF000);
     UNROLLED
     for (int g = 0; g < GROUPS; g += VF)
-        put_odd(scale + g, fields(b + 48 + g / 2, true, SHIFT(WORD_3)) & 7, wk_half(h) * 0.125f);
+        put_odd(scale + g, fields(b + 48 + g / 2, SHIFT(WORD_3)) & 7, wk_half(h) * 0.125f);
 }
 
 INLINE void parts_of(kind t, const uint8_t *b, block_parts *p, float *scale)
@@ -366,7 +369,7 @@ INLINE vi numbers_of(kind t, const __m512i r[2], __m512i levels, int v)
 INLINE uint32_t index_of(kind t, const uint8_t *b, const block_parts *p, int v, int l)
 {
     const int points = VBYTES / (is_iq3(t) ? 4 : 8);
-    return t == IQ2_XXS   ? b[2 + v * points / 4 * 8 + v * points % 4 + l / 4 * 8 + l % 4]
+    return t == IQ2_XXS ? b[2 + v * points / 4 * 8 + v * points % 4 + l / 4 * 8 + l % 4]
            : t == IQ3_XXS ? b[2 + v * points + l]
                           : p->index[v * points + l];
 }
@@ -439,11 +442,11 @@ GRID(iq1_m, IQ1_M, 56)
 /* Five digits in a byte, as tq1_numbers() in core/quant_load.c has them: the integer part of
  * three times q / 256 is the first.  128 more stay 128 more when they are tripled, and let bytes
  * be compared as signed ones. */
-#define DIGIT(type, q) (WK_ROW_ZERO + 1 + (type)((q) < 86 - 128) + (type)((q) < 171 - 128))
 
-INLINE void put_digits(uint8_t *number, b32 q)
+INLINE void put_digits(uint8_t *number, const b32 *q)
 {
-    s32 x = DIGIT(s32, (s32)q);
+    s32 x = (s32)*q;
+    x = WK_ROW_ZERO + 1 + (s32)(x < 86 - 128) + (s32)(x < 171 - 128);
     memcpy(number, &x, sizeof x);
 }
 
@@ -470,15 +473,16 @@ static void tq1_0(const void *points, const uint8_t *b, int64_t blocks, uint8_t 
         q ^= 128, r ^= 128, last ^= 128;
         UNROLLED
         for (int i = 0; i < 5; i++, q += q + q)
-            put_digits(number + 32 * i, q);
+            put_digits(number + 32 * i, &q);
         last += (last + last) & odd; /* times 1, 3, 1, 3; then 1, 3, 9, 27 */
         last += (last << 3) & high;
         q = both(r, r + r + r);
-        put_digits(number + 160, q);
+        put_digits(number + 160, &q);
         q += q << 3;
-        put_digits(number + 192, q);
+        put_digits(number + 192, &q);
         memcpy(&r, &q, sizeof r);
-        put_digits(number + 224, both(r + (r << 3), last));
+        q = both(r + (r << 3), last);
+        put_digits(number + 224, &q);
         for (int g = 0; g < GROUPS; g += VF)
             vstore(scale + g, vset(wk_half_at(b + 52)));
     }
