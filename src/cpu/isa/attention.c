@@ -62,10 +62,9 @@ static void take_queries(block *x)
         x->q = x->q_room, x->q_row = a->pairs ? a->d / 2 : a->d;
         for (int64_t r = 0; r < x->rows; r++) {
             q = plane_of(a->c->in[Q], x->b, head_of(x, r));
+            pack_rows(a->pairs ? x->work : x->q_room + r * a->d, a->d, q, query_of(x, r), 1);
             if (a->pairs)
-                memcpy(x->q_room + r * x->q_row, half_row(q, query_of(x, r)), (size_t)a->d * 2);
-            else
-                pack_rows(x->q_room + r * a->d, a->d, q, query_of(x, r), 1);
+                wk_dtypes[WK_BF16].store[WK_AS_F32](x->q_room + r * x->q_row, x->work, a->d, 1);
         }
     }
     memset(x->y, 0, (size_t)(x->rows * a->padded) * sizeof *x->y);

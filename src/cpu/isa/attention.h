@@ -30,7 +30,7 @@ typedef struct {
     int64_t        b, h, g, t, s, d, e, share;
     int64_t        blocks, queries; /* blocks of queries, and how many each has */
     int64_t        padded;          /* e, in whole vectors */
-    bool           pairs;           /* all operands are bf16, and are multiplied as that */
+    bool           pairs;           /* keys and values are bf16, and all is multiplied as that */
     float          factor;          /* from q k to scores, or to the argument of tanh */
     float          cap;             /* 0: none */
     bool           plain;           /* scores are products times the factor, which is positive */

@@ -47,7 +47,7 @@ bool attention_open(attention *a, const wk_call *c)
     a->queries = wk_min_i64(wk_max_i64(rows / a->share, 1), a->t);
     a->blocks = (a->t + a->queries - 1) / a->queries;
     a->padded = round_up(a->e, VF);
-    a->pairs = has_pairs() && is_pairs(q) && is_pairs(k) && is_pairs(v) && a->d % 2 == 0;
+    a->pairs = has_pairs() && is_pairs(k) && is_pairs(v) && a->d % 2 == 0;
     a->plain = !c->in[MASK] && !c->in[SLOPES] && cap == 0 && scale > 0;
     return true;
 }

@@ -138,6 +138,8 @@ static void unpack(const plan *p, int side, int64_t panel, int64_t unit, int64_t
     for (int64_t u = 0; u < units; u += in_chunk) {
         int64_t     n = wk_min_i64(in_chunk, units - u), blocks = n * WK_UNIT / p->j.type->block;
         const char *at = w + (unit + u) / in_chunk * p->chunk_bytes;
+        for (int64_t i = 0; i < p->chunk_bytes && !p->g->waits; i += 64) /* the next time */
+            __builtin_prefetch(at + STEP / in_chunk * p->chunk_bytes + i, 0, 2);
         if (p->g->waits) {
             at = w + (unit + u) / in_chunk * p->chunk_bytes / WK_PANEL;
             wk_quants_pack_chunk(p->g->b[side].dtype, at, p->panel_bytes / WK_PANEL,
