@@ -87,27 +87,28 @@ INLINE void put_indices(uint16_t *index, const h16 *x)
 }
 
 /* 16 indices of 8 bits and what is above. */
-INLINE void put_index(uint16_t *index, const uint8_t *low, h16 high)
+INLINE void put_index(uint16_t *index, const uint8_t *low, const h16 *high)
 {
     b16 l;
     memcpy(&l, low, sizeof l);
-    high |= __builtin_convertvector(l, h16);
-    put_indices(index, &high);
+    h16 x = *high | __builtin_convertvector(l, h16);
+    put_indices(index, &x);
 }
 
 /* The low bytes of 32 words. */
-INLINE b32 low_bytes(h16 a, h16 b)
+INLINE b32 low_bytes(const h16 *a, const h16 *b)
 {
 #if defined __AVX2__
     const __m256i low = _mm256_set1_epi16(255);
     __m256i       x =
-        _mm256_packus_epi16(_mm256_and_si256((__m256i)a, low), _mm256_and_si256((__m256i)b, low));
+        _mm256_packus_epi16(_mm256_and_si256((__m256i)*a, low), _mm256_and_si256((__m256i)*b, low));
     return (b32)_mm256_permute4x64_epi64(x, 0xD8);
 #else
     b32 x;
-    b16 l = __builtin_convertvector(a & 255, b16), h = __builtin_convertvector(b & 255, b16);
-    memcpy(&x, &l, sizeof l);
-    memcpy((char *)&x + 16, &h, sizeof h);
+    b16 first = __builtin_convertvector(*a & 255, b16);
+    b16 second = __builtin_convertvector(*b & 255, b16);
+    memcpy(&x, &first, sizeof first);
+    memcpy((char *)&x + 16, &second, sizeof second);
     return x;
 #endif
 }
@@ -181,7 +182,8 @@ INLINE void parts_iq2_xs(const uint8_t *b, block_parts *p, float *scale)
     h16 x, y;
     memcpy(&x, b + 2, sizeof x);
     memcpy(&y, b + 34, sizeof y);
-    w8 w = (w8)low_bytes(x >> 9, y >> 9);
+    h16 high[2] = { x >> 9, y >> 9 };
+    w8  w = (w8)low_bytes(&high[0], &high[1]);
     put_even(p->sign, &w);
     x &= 511, y &= 511;
     put_indices(p->index, &x);
@@ -195,8 +197,10 @@ INLINE void parts_iq2_s(const uint8_t *b, block_parts *p, float *scale)
 {
     const h16 field = EVERY_8(1 << 14, 1 << 12, 1 << 10, 1 << 8, 1 << 6, 1 << 4, 1 << 2, 1);
     UNROLLED
-    for (int k = 0; k < BLOCK / 8; k += 16)
-        put_index(p->index + k, b + 2 + k, words_of(b + 66 + k / 4, true) * field >> 6 & 0x300);
+    for (int k = 0; k < BLOCK / 8; k += 16) {
+        h16 above = words_of(b + 66 + k / 4, true) * field >> 6 & 0x300;
+        put_index(p->index + k, b + 2 + k, &above);
+    }
     memcpy(p->sign, b + 34, BLOCK / 8);
     UNROLLED
     for (int g = 0; g < GROUPS; g += VF)
@@ -210,7 +214,8 @@ INLINE void parts_iq3_s(const uint8_t *b, block_parts *p, float *scale)
     UNROLLED
     for (int k = 0; k < BLOCK / 4; k += 16) {
         h16 word = (h16){ 0 } + (uint16_t)wk_le16(b + 66 + k / 8);
-        put_index(p->index + k, b + 2 + k, (h16)((word & bit) == bit) & 0x100);
+        word = (h16)((word & bit) == bit) & 0x100;
+        put_index(p->index + k, b + 2 + k, &word);
     }
     memcpy(p->sign, b + 74, BLOCK / 8);
     UNROLLED
@@ -225,8 +230,10 @@ INLINE void parts_iq1_s(const uint8_t *b, block_parts *p, float *scale)
 {
     const h16 field = EVERY_4(1 << 13, 1 << 10, 1 << 7, 1 << 4);
     UNROLLED
-    for (int k = 0; k < BLOCK / 8; k += 16)
-        put_index(p->index + k, b + 2 + k, words_of(b + 34 + k / 2, false) * field >> 5 & 0x700);
+    for (int k = 0; k < BLOCK / 8; k += 16) {
+        h16 above = words_of(b + 34 + k / 2, false) * field >> 5 & 0x700;
+        put_index(p->index + k, b + 2 + k, &above);
+    }
     h8 h;
     memcpy(&h, b + 34, sizeof h);
     w8 w = __builtin_convertvector(h, w8);
@@ -244,10 +251,11 @@ INLINE void parts_iq1_m(const uint8_t *b, block_parts *p, float *scale)
     UNROLLED
     for (int k = 0; k < 2; k++) {
         x[k] = words_of(b + 32 + 8 * k, false) * field;
-        put_index(p->index + 16 * k, b + 16 * k, x[k] >> 4 & 0x700);
+        h16 above = x[k] >> 4 & 0x700;
+        put_index(p->index + 16 * k, b + 16 * k, &above);
         x[k] = -(x[k] >> 15) * 2;
     }
-    b32 sign = low_bytes(x[0], x[1]);
+    b32 sign = low_bytes(&x[0], &x[1]);
     memcpy(p->sign, &sign, sizeof sign);
     uint32_t low = wk_le32(b + 48), high = wk_le32(b + 52);
     uint32_t h =
