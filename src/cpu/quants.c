@@ -29,6 +29,7 @@ const wk_quant_layout wk_quant_layouts[WK_QUANT_COUNT] = {
     LAYOUT(mxfp4, values, e8m0, 0, 0, 0, 1)        /**/
     LAYOUT(nvfp4, values_half, ue4m3, 0, 0, 0, 4)  /**/
     LAYOUT(tq2_0, b2, half_8, 64, 1, 0, 0)         /**/
+    LAYOUT(q1_0, b1, half_4, 0, 1, 0, 0)           /**/
     LAYOUT(q2_0, b2, half_2, 0, 1, 0, 0)           /**/
     LAYOUT(q8_1, b8, half_least, 0, 2, 0, 0)       /**/
     LAYOUT(q8_k, b8, k8, 0, 2, 260, 32)            /**/
@@ -152,6 +153,7 @@ INLINE void pack_blocks(const place *p, wk_quant_bits bits, char *head, char *to
     const int       size = t->block, bytes = t->bytes;
     wk_fields       low = t->low, high = t->high;
     low.width = bits.low, high.width = bits.high;
+    low.run = bits.low == 1 ? 1 : low.run; /* of q1_0, the only one */
     for (int64_t n = p->blocks; n > 0; n--, block += bytes, head += wk_quant_head(p->l)) {
         move_head(p, block, head, true);
         const uint8_t *b = (const uint8_t *)block, *number = bits.low < 8 ? room : b + low.at;

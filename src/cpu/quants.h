@@ -38,8 +38,9 @@ enum {
     WK_ROW_RECORD = 96, /* words of those rows for each block */
 };
 
-/* How numbers lie.  F(name, bits in a first field, and in a second one above those; do they
- * stand for the values of a table; groups in a unit; does a group have a least value) */
+/* How numbers lie; one bit stands for 0 or 2.  F(name, bits in a first field, and in a second one
+ * above those; do they stand for the values of a table; groups in a unit; does a group have a least
+ * value) */
 #define WK_NUMBERS(F)                                                                              \
     F(b4, 4, 0, false, 1, false)                                                                   \
     F(b4_least, 4, 0, false, 1, true)                                                              \
@@ -49,6 +50,7 @@ enum {
     F(b6, 4, 2, false, 2, false)                                                                   \
     F(b2_least, 2, 0, false, 2, true)                                                              \
     F(b2, 2, 0, false, 1, false)                                                                   \
+    F(b1, 1, 0, false, 1, false)                                                                   \
     F(b3, 2, 1, false, 2, false)                                                                   \
     F(values, 4, 0, true, 1, false)                                                                \
     F(values_half, 4, 0, true, 2, false)
@@ -57,7 +59,7 @@ enum {
 #define WK_SCALES(F)                                                                               \
     F(half)                                                                                        \
     F(half_least)                                                                                  \
-    F(k45) F(k6) F(k2) F(k3) F(iq4) F(e8m0) F(ue4m3) F(half_2) F(half_8) F(k8)
+    F(k45) F(k6) F(k2) F(k3) F(iq4) F(e8m0) F(ue4m3) F(half_2) F(half_4) F(half_8) F(k8)
 
 #define NAMED(name, ...) WK_NUMBERS_##name,
 enum { WK_NUMBERS_none, WK_NUMBERS(NAMED) WK_NUMBERS_COUNT };

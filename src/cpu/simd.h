@@ -147,6 +147,10 @@ static inline float vsum(vf a)
 {
 #if defined __AVX512F__
     return _mm512_reduce_add_ps(a);
+#elif defined __AVX2__
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 #else
     float s[VF];
     memcpy(s, &a, sizeof s);
@@ -161,6 +165,10 @@ static inline float vlargest(vf a)
 {
 #if defined __AVX512F__
     return _mm512_reduce_max_ps(a);
+#elif defined __AVX2__
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 #else
     float s[VF];
     memcpy(s, &a, sizeof s);
@@ -488,6 +496,25 @@ static inline vi vvalues(vi table, vi which)
 #endif
 }
 
+/* Each byte eight times. */
+static inline vi vspread_bytes(const uint8_t *p)
+{
+#if defined __AVX2__ && !defined __AVX512F__
+    const __m256i spread =
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    int32_t word;
+    memcpy(&word, p, sizeof word);
+    return (vi)_mm256_shuffle_epi8(_mm256_set1_epi32(word), spread);
+#else
+    uint64_t x[VBYTES / 8];
+    vi       a;
+    for (int i = 0; i < VBYTES / 8; i++)
+        x[i] = p[i] * 0x0101010101010101u;
+    memcpy(&a, x, sizeof a);
+    return a;
+#endif
+}
+
 /* Of each byte, yes where its bit of the VBYTES at bits is 1, else no. */
 static inline vi vchoose_bytes(const uint8_t *bits, vi yes, vi no)
 {
@@ -496,12 +523,8 @@ static inline vi vchoose_bytes(const uint8_t *bits, vi yes, vi no)
     memcpy(&m, bits, sizeof m);
     return (vi)_mm512_mask_blend_epi8(m, (__m512i)no, (__m512i)yes);
 #elif defined __AVX2__
-    const __m256i spread =
-        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
     const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201u);
-    int32_t       word;
-    memcpy(&word, bits, sizeof word);
-    __m256i m = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(word), spread), bit);
+    __m256i       m = _mm256_and_si256((__m256i)vspread_bytes(bits), bit);
     return (vi)_mm256_blendv_epi8((__m256i)no, (__m256i)yes, _mm256_cmpeq_epi8(m, bit));
 #elif defined __aarch64__
     static const uint8_t bit[8] = { 1, 2, 4, 8, 16, 32, 64, 128 };

@@ -18,12 +18,12 @@
 enum { MOST_ISAS = 8, UNIT = 32 };
 
 /* Those before ROWS are packed, the others stay as they are. */
-static const wk_dtype types[] = { WK_Q4_0,  WK_Q8_0,    WK_Q4_K,   WK_Q6_K,  WK_Q5_K,    WK_Q5_0,
-                                  WK_Q4_1,  WK_Q5_1,    WK_Q2_K,   WK_Q3_K,  WK_IQ4_NL,  WK_IQ4_XS,
-                                  WK_MXFP4, WK_NVFP4,   WK_NF4,    WK_TQ2_0, WK_Q2_0,    WK_Q8_1,
-                                  WK_Q8_K,  WK_IQ2_XXS, WK_IQ2_XS, WK_IQ2_S, WK_IQ3_XXS, WK_IQ3_S,
-                                  WK_IQ1_S, WK_IQ1_M,   WK_TQ1_0 };
-enum { ROWS = 19 };
+static const wk_dtype types[] = { WK_Q4_0,  WK_Q8_0,  WK_Q4_K,    WK_Q6_K,   WK_Q5_K,   WK_Q5_0,
+                                  WK_Q4_1,  WK_Q5_1,  WK_Q2_K,    WK_Q3_K,   WK_IQ4_NL, WK_IQ4_XS,
+                                  WK_MXFP4, WK_NVFP4, WK_NF4,     WK_TQ2_0,  WK_Q2_0,   WK_Q1_0,
+                                  WK_Q8_1,  WK_Q8_K,  WK_IQ2_XXS, WK_IQ2_XS, WK_IQ2_S,  WK_IQ3_XXS,
+                                  WK_IQ3_S, WK_IQ1_S, WK_IQ1_M,   WK_TQ1_0 };
+enum { ROWS = 20 };
 
 static uint64_t state;
 

@@ -203,6 +203,7 @@ SCALES(ue4m3)
                 EACH(h) vstore(AT(scale, 0), half_of(b, 0, h));                                    \
     }
 REPEATED(half_2, 2)
+REPEATED(half_4, 4)
 REPEATED(half_8, 8)
 
 /* f32, whose halves lie apart. */
@@ -225,7 +226,9 @@ INLINE vi quad(wk_quant_bits f, const char *p, int q, int h, vi table)
 {
     int at = q * f.low, s = at % 8;
     vi  x = vload_words(p + at / 8 * WK_QUAD_BYTES + h * VBYTES);
-    if (f.low < 8)
+    if (f.low == 1)
+        x = (vi)(s ? (vu)x >> (s - 1) : (vu)x << 1) & viset(0x02020202);
+    else if (f.low < 8)
         x = (vi)((vu)x >> s) & viset(((1 << f.low) - 1) * 0x01010101);
     else if (!VBIAS)
         x ^= viset((int32_t)0x80808080u);
@@ -337,7 +340,7 @@ INLINE void few(int m, wk_quant_bits f, const wk_quant_job *j, const char *p, co
                         single[h] = t;
                 }
             }
-            x += m * words;
+            x += j->rows * words;
             s += f.parts * WK_PANEL, o += f.parts * WK_PANEL;
         }
     }
@@ -357,7 +360,11 @@ INLINE void few(int m, wk_quant_bits f, const wk_quant_job *j, const char *p, co
     }                                                                                              \
     static void few_##name(const wk_quant_job *j, const char *p, const uint32_t *x, float *sums)   \
     {                                                                                              \
-        few(j->rows, (wk_quant_bits){ __VA_ARGS__ }, j, p, x, sums);                               \
+        const wk_quant_bits f = { __VA_ARGS__ };                                                   \
+        for (int i = 0; f.low == 1 && i < j->rows; i++) /* code as small as their panels */        \
+            one_##name(j, p, x + i * (WK_QUADS + 2), sums + i * WK_SIDE);                          \
+        if (f.low > 1)                                                                             \
+            few(j->rows, f, j, p, x, sums);                                                        \
     }
 WK_NUMBERS(KERNELS)
 

@@ -10,6 +10,10 @@
 #include "../simd.h"
 #include "isa.h"
 
+#ifdef __GNUC__ /* vectors wider than registers go to functions here, which are all inlined */
+#pragma GCC diagnostic ignored "-Wpsabi"
+#endif
+
 enum {
     BLOCK = WK_ROW_BLOCK,
     GROUPS = BLOCK / 16,
@@ -21,38 +25,93 @@ enum {
 
 typedef uint8_t  b16 __attribute__((vector_size(16)));
 typedef uint8_t  b32 __attribute__((vector_size(32)));
+typedef int8_t   s32 __attribute__((vector_size(32)));
 typedef uint16_t h8 __attribute__((vector_size(16)));
+typedef uint16_t h16 __attribute__((vector_size(32)));
+typedef uint64_t q4 __attribute__((vector_size(32)));
 typedef uint32_t w8 __attribute__((vector_size(32))); /* one for each 32 numbers */
 typedef int32_t  i8 __attribute__((vector_size(32)));
 typedef float    f8 __attribute__((vector_size(32)));
 typedef uint64_t vq __attribute__((vector_size(VBYTES)));
+typedef uint8_t  vbytes __attribute__((vector_size(VBYTES)));
 
 typedef struct {
-    uint32_t index[BLOCK / 4];
-    uint8_t  sign[BLOCK / 8]; /* a bit for each number */
+    uint16_t index[BLOCK / 4];
+    uint8_t  sign[BLOCK / 8]; /* a bit for each number; IQ1: what 8 have more */
 } block_parts;
 
-INLINE void put_words(uint32_t *p, vu x) { vstore((float *)(void *)p, (vf)x); }
-
 /* Small fields that lie side by side: of VF lanes from p on, each at its shift.  Words of
- * 32 bits; `two` says that 16 lanes have two of them. */
-INLINE vu fields(const uint8_t *p, bool two, vu shift)
+ * 32 bits; 16 lanes have two of them. */
+INLINE vu fields(const uint8_t *p, vu shift)
 {
     vu x = (vu)viset((int32_t)(VF == 4 ? wk_le16(p) : wk_le32(p)));
 #if defined __AVX512F__
-    if (two)
-        x = (vu)_mm512_mask_set1_epi32((__m512i)x, 0xFF00, (int)wk_le32(p + 4));
+    x = (vu)_mm512_mask_set1_epi32((__m512i)x, 0xFF00, (int)wk_le32(p + 4));
 #endif
-    (void)two;
     return x >> shift;
 }
 
-#define BY_1(l, s)    (l)
-#define BY_2(l, s)    (2 * (l))
 #define BY_4(l, s)    (4 * (l) % 32)
 #define TWICE_4(l, s) (4 * ((l) / 2))
 #define WORD_3(l, s)  (16 * ((l) / 4 % 2) + 3 * ((l) % 4)) /* four of 3 bits in 16 */
 #define SHIFT(by)     ((vu){ VLANES(by, 0) })
+
+/* Four words of 16 bits from p on, in four lanes each; two: in eight. */
+INLINE h16 words_of(const uint8_t *p, bool two)
+{
+    uint64_t u;
+    memcpy(&u, p, sizeof u);
+    h16 w = (h16)(q4){ u, u, u, u };
+    return two ? __builtin_shufflevector(w, w, 0, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9)
+               : __builtin_shufflevector(w, w, 0, 0, 0, 0, 1, 1, 1, 1, 10, 10, 10, 10, 11, 11, 11,
+                                         11);
+}
+
+#define EVERY_4(a, b, c, d)                                                                        \
+    {                                                                                              \
+        a, b, c, d, a, b, c, d, a, b, c, d, a, b, c, d                                             \
+    }
+#define EVERY_8(a, b, c, d, e, f, g, h)                                                            \
+    {                                                                                              \
+        a, b, c, d, e, f, g, h, a, b, c, d, e, f, g, h                                             \
+    }
+
+/* 16 of them, where they are read from memory. */
+INLINE void put_indices(uint16_t *index, const h16 *x)
+{
+#if defined __AVX512VBMI__
+    (void)index, (void)x;
+#else
+    memcpy(index, x, sizeof *x);
+#endif
+}
+
+/* 16 indices of 8 bits and what is above. */
+INLINE void put_index(uint16_t *index, const uint8_t *low, const h16 *high)
+{
+    b16 l;
+    memcpy(&l, low, sizeof l);
+    h16 x = *high | __builtin_convertvector(l, h16);
+    put_indices(index, &x);
+}
+
+/* The low bytes of 32 words. */
+INLINE b32 low_bytes(const h16 *a, const h16 *b)
+{
+#if defined __AVX2__
+    const __m256i low = _mm256_set1_epi16(255);
+    __m256i       x =
+        _mm256_packus_epi16(_mm256_and_si256((__m256i)*a, low), _mm256_and_si256((__m256i)*b, low));
+    return (b32)_mm256_permute4x64_epi64(x, 0xD8);
+#else
+    b32 x;
+    b16 first = __builtin_convertvector(*a & 255, b16);
+    b16 second = __builtin_convertvector(*b & 255, b16);
+    memcpy(&x, &first, sizeof first);
+    memcpy((char *)&x + 16, &second, sizeof second);
+    return x;
+#endif
+}
 
 /* ---- Scales ------------------------------------------------------------- */
 
@@ -74,23 +133,21 @@ INLINE void put_odd(float *scale, vu n, float unit)
 
 /* ---- Signs -------------------------------------------------------------- */
 
-/* Of each lane the four times seven low bits, with an eighth that makes their number even. */
-INLINE void put_even_words(uint8_t *sign, const w8 *x)
+/* Of each byte seven bits, with an eighth that makes their number even. */
+INLINE void put_even(uint8_t *sign, const w8 *x)
 {
-    w8 w = (*x & 0x7F) | (*x << 1 & 0x7F00) | (*x << 2 & 0x7F0000) | (*x << 3 & 0x7F000000);
-    w8 p = w ^ w >> 4;
+    w8 w = *x, p = w ^ w >> 4;
     p ^= p >> 2;
     p ^= p >> 1;
     w |= (p & 0x01010101) << 7;
     memcpy(sign, &w, sizeof w);
 }
 
-INLINE vu even(vu s)
+/* The same of the four times seven low bits of each lane. */
+INLINE void put_even_words(uint8_t *sign, const w8 *x)
 {
-    vu p = s ^ s >> 4;
-    p ^= p >> 2;
-    p ^= p >> 1;
-    return s | (p & 1) << 7;
+    w8 w = (*x & 0x7F) | (*x << 1 & 0x7F00) | (*x << 2 & 0x7F0000) | (*x << 3 & 0x7F000000);
+    put_even(sign, &w);
 }
 
 /* ---- What a block has ---------------------------------------------------- */
@@ -122,36 +179,43 @@ INLINE void parts_iq3_xxs(const uint8_t *b, block_parts *p, float *scale)
 
 INLINE void parts_iq2_xs(const uint8_t *b, block_parts *p, float *scale)
 {
-    UNROLLED
-    for (int k = 0; k < BLOCK / 8; k += VF) {
-        vu x = vwiden((const uint16_t *)(const void *)(b + 2 + 2 * k));
-        put_words(p->index + k, x & 511);
-        vnarrow_bytes((int8_t *)p->sign + k, (vi)even(x >> 9));
-    }
+    h16 x, y;
+    memcpy(&x, b + 2, sizeof x);
+    memcpy(&y, b + 34, sizeof y);
+    h16 high[2] = { x >> 9, y >> 9 };
+    w8  w = (w8)low_bytes(&high[0], &high[1]);
+    put_even(p->sign, &w);
+    x &= 511, y &= 511;
+    put_indices(p->index, &x);
+    put_indices(p->index + 16, &y);
     UNROLLED
     for (int g = 0; g < GROUPS; g += VF)
-        put_odd(scale + g, fields(b + 66 + g / 2, true, SHIFT(BY_4)) & 15, wk_half_at(b) * 0.125f);
+        put_odd(scale + g, fields(b + 66 + g / 2, SHIFT(BY_4)) & 15, wk_half_at(b) * 0.125f);
 }
 
 INLINE void parts_iq2_s(const uint8_t *b, block_parts *p, float *scale)
 {
+    const h16 field = EVERY_8(1 << 14, 1 << 12, 1 << 10, 1 << 8, 1 << 6, 1 << 4, 1 << 2, 1);
     UNROLLED
-    for (int k = 0; k < BLOCK / 8; k += VF) {
-        vu high = fields(b + 66 + k / 4, false, SHIFT(BY_2)) & 3;
-        put_words(p->index + k, vwiden_bytes(b + 2 + k) | high << 8);
+    for (int k = 0; k < BLOCK / 8; k += 16) {
+        h16 above = words_of(b + 66 + k / 4, true) * field >> 6 & 0x300;
+        put_index(p->index + k, b + 2 + k, &above);
     }
     memcpy(p->sign, b + 34, BLOCK / 8);
     UNROLLED
     for (int g = 0; g < GROUPS; g += VF)
-        put_odd(scale + g, fields(b + 74 + g / 2, true, SHIFT(BY_4)) & 15, wk_half_at(b) * 0.125f);
+        put_odd(scale + g, fields(b + 74 + g / 2, SHIFT(BY_4)) & 15, wk_half_at(b) * 0.125f);
 }
 
 INLINE void parts_iq3_s(const uint8_t *b, block_parts *p, float *scale)
 {
+    const h16 bit = { 1,      1 << 1, 1 << 2,  1 << 3,  1 << 4,  1 << 5,  1 << 6,  1 << 7,
+                      1 << 8, 1 << 9, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15 };
     UNROLLED
-    for (int k = 0; k < BLOCK / 4; k += VF) {
-        vu high = fields(b + 66 + k / 8, false, SHIFT(BY_1) + (uint32_t)(k % 8)) & 1;
-        put_words(p->index + k, vwiden_bytes(b + 2 + k) | high << 8);
+    for (int k = 0; k < BLOCK / 4; k += 16) {
+        h16 word = (h16){ 0 } + (uint16_t)wk_le16(b + 66 + k / 8);
+        word = (h16)((word & bit) == bit) & 0x100;
+        put_index(p->index + k, b + 2 + k, &word);
     }
     memcpy(p->sign, b + 74, BLOCK / 8);
     UNROLLED
@@ -164,16 +228,17 @@ INLINE void parts_iq3_s(const uint8_t *b, block_parts *p, float *scale)
 /* Three more bits of an index, and one for 32 numbers that says less. */
 INLINE void parts_iq1_s(const uint8_t *b, block_parts *p, float *scale)
 {
+    const h16 field = EVERY_4(1 << 13, 1 << 10, 1 << 7, 1 << 4);
     UNROLLED
-    for (int k = 0; k < BLOCK / 8; k += VF) {
-        vu high = fields(b + 34 + k / 2, true, SHIFT(WORD_3)) & 7;
-        put_words(p->index + k, vwiden_bytes(b + 2 + k) | high << 8);
+    for (int k = 0; k < BLOCK / 8; k += 16) {
+        h16 above = words_of(b + 34 + k / 2, false) * field >> 5 & 0x700;
+        put_index(p->index + k, b + 2 + k, &above);
     }
     h8 h;
     memcpy(&h, b + 34, sizeof h);
     w8 w = __builtin_convertvector(h, w8);
-    i8 less = (i8)(w << 16) >> 31;
-    memcpy(p->sign, &less, sizeof less);
+    i8 more = (i8)(w << 16) >> 31 & (int32_t)0xFEFEFEFE;
+    memcpy(p->sign, &more, sizeof more);
     w = (w >> 11 & 14) + 1;
     put_scales(scale, &w, wk_half_at(b) * 0.125f);
 }
@@ -181,18 +246,23 @@ INLINE void parts_iq1_s(const uint8_t *b, block_parts *p, float *scale)
 /* The same for 8 numbers each; the scale of the block is the top nibbles of four words. */
 INLINE void parts_iq1_m(const uint8_t *b, block_parts *p, float *scale)
 {
+    const h16 field = EVERY_4(1 << 12, 1 << 8, 1 << 4, 1);
+    h16       x[2];
     UNROLLED
-    for (int k = 0; k < BLOCK / 8; k += VF) {
-        vu x = fields(b + 32 + k / 2, true, SHIFT(BY_4));
-        put_words(p->index + k, vwiden_bytes(b + k) | (x & 7) << 8);
-        vnarrow_bytes((int8_t *)p->sign + k, (vi)(x << 28) >> 31);
+    for (int k = 0; k < 2; k++) {
+        x[k] = words_of(b + 32 + 8 * k, false) * field;
+        h16 above = x[k] >> 4 & 0x700;
+        put_index(p->index + 16 * k, b + 16 * k, &above);
+        x[k] = -(x[k] >> 15) * 2;
     }
+    b32 sign = low_bytes(&x[0], &x[1]);
+    memcpy(p->sign, &sign, sizeof sign);
     uint32_t low = wk_le32(b + 48), high = wk_le32(b + 52);
     uint32_t h =
         (low >> 12 & 15) | (low >> 24 & 0xF0) | (high >> 4 & 0xF00) | (high >> 16 & 0xF000);
     UNROLLED
     for (int g = 0; g < GROUPS; g += VF)
-        put_odd(scale + g, fields(b + 48 + g / 2, true, SHIFT(WORD_3)) & 7, wk_half(h) * 0.125f);
+        put_odd(scale + g, fields(b + 48 + g / 2, SHIFT(WORD_3)) & 7, wk_half(h) * 0.125f);
 }
 
 INLINE void parts_of(kind t, const uint8_t *b, block_parts *p, float *scale)
@@ -307,7 +377,7 @@ INLINE vi numbers_of(kind t, const __m512i r[2], __m512i levels, int v)
 INLINE uint32_t index_of(kind t, const uint8_t *b, const block_parts *p, int v, int l)
 {
     const int points = VBYTES / (is_iq3(t) ? 4 : 8);
-    return t == IQ2_XXS   ? b[2 + v * points / 4 * 8 + v * points % 4 + l / 4 * 8 + l % 4]
+    return t == IQ2_XXS ? b[2 + v * points / 4 * 8 + v * points % 4 + l / 4 * 8 + l % 4]
            : t == IQ3_XXS ? b[2 + v * points + l]
                           : p->index[v * points + l];
 }
@@ -335,9 +405,10 @@ INLINE void expand(kind t, const void *points, const uint8_t *b, int64_t blocks,
                    uint8_t *number, float *scale)
 {
     (void)points;
-    for (; blocks > 0; blocks--, b += bytes, scale += GROUPS) {
-        block_parts p;
-        parts_of(t, b, &p, scale);
+    block_parts parts[RUN], *p = parts;
+    for (int64_t i = 0; i < blocks; i++) /* early, as they are read in other pieces */
+        parts_of(t, b + i * bytes, parts + i, scale + i * GROUPS);
+    for (; blocks > 0; blocks--, b += bytes, p++) {
 #if defined __AVX512VBMI__
         __m512i levels = levels_of(t);
         __m512i r[2] = { codes_of(t, b, 0), codes_of(t, b, is_iq3(t)) };
@@ -347,10 +418,13 @@ INLINE void expand(kind t, const void *points, const uint8_t *b, int64_t blocks,
 #if defined __AVX512VBMI__
             vi x = numbers_of(t, r, levels, v);
 #else
-            vi x = points_of(t, points, b, &p, v);
+            vi x = points_of(t, points, b, p, v);
 #endif
-            vu other = is_iq1(t) ? (vu)x - 0x02020202u : 0x80808080u - (vu)x;
-            x = vchoose_bytes(p.sign + v * (VBYTES / 8), (vi)other, x);
+            const uint8_t *sign = p->sign + v * (VBYTES / 8);
+            if (is_iq1(t))
+                x = (vi)((vbytes)x + (vbytes)vspread_bytes(sign));
+            else
+                x = vchoose_bytes(sign, (vi)(0x80808080u - (vu)x), x);
             memcpy(number, &x, sizeof x);
         }
     }
@@ -374,29 +448,49 @@ GRID(iq1_s, IQ1_S, 50)
 GRID(iq1_m, IQ1_M, 56)
 
 /* Five digits in a byte, as tq1_numbers() in core/quant_load.c has them: the integer part of
- * three times q / 256 is the first. */
-#define DIGIT(type, q) (WK_ROW_ZERO - 1 - (type)((q) > 85) - (type)((q) > 170))
+ * three times q / 256 is the first.  128 more stay 128 more when they are tripled, and let bytes
+ * be compared as signed ones. */
+
+INLINE void put_digits(uint8_t *number, const b32 *q)
+{
+    s32 x = (s32)*q;
+    x = WK_ROW_ZERO + 1 + (s32)(x < 86 - 128) + (s32)(x < 171 - 128);
+    memcpy(number, &x, sizeof x);
+}
+
+INLINE b32 both(b16 a, b16 b)
+{
+    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
+                                   17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31);
+}
 
 static void tq1_0(const void *points, const uint8_t *b, int64_t blocks, uint8_t *number,
                   float *scale)
 {
+    const b16 odd = { 0, 0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 255, 255, 255, 255 };
+    const b16 high = { 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255 };
     (void)points;
     for (; blocks > 0; blocks--, b += 54, number += BLOCK, scale += GROUPS) {
         b32 q;
-        b16 r, powers = { 1, 1, 1, 1, 3, 3, 3, 3, 9, 9, 9, 9, 27, 27, 27, 27 };
+        b16 r, last;
         memcpy(&q, b, sizeof q);
         memcpy(&r, b + 32, sizeof r);
-        for (int i = 0; i < 5; i++, q += q + q, r += r + r) {
-            b32 y = DIGIT(b32, q);
-            b16 z = DIGIT(b16, r);
-            memcpy(number + 32 * i, &y, sizeof y);
-            memcpy(number + 160 + 16 * i, &z, sizeof z);
-        }
+        UNROLLED
         for (int i = 0; i < 4; i++)
-            memcpy((char *)&r + 4 * i, b + 48, 4);
-        r *= powers;
-        r = DIGIT(b16, r);
-        memcpy(number + 240, &r, sizeof r);
+            memcpy((char *)&last + 4 * i, b + 48, 4);
+        q ^= 128, r ^= 128, last ^= 128;
+        UNROLLED
+        for (int i = 0; i < 5; i++, q += q + q)
+            put_digits(number + 32 * i, &q);
+        last += (last + last) & odd; /* times 1, 3, 1, 3; then 1, 3, 9, 27 */
+        last += (last << 3) & high;
+        q = both(r, r + r + r);
+        put_digits(number + 160, &q);
+        q += q << 3;
+        put_digits(number + 192, &q);
+        memcpy(&r, &q, sizeof r);
+        q = both(r + (r << 3), last);
+        put_digits(number + 224, &q);
         for (int g = 0; g < GROUPS; g += VF)
             vstore(scale + g, vset(wk_half_at(b + 52)));
     }
@@ -433,6 +527,24 @@ INLINE float total(const vf sum[SUMS])
     return vsum(SUMS == 4 ? all + (sum[SUMS - 2] + sum[SUMS - 1]) : all);
 }
 
+/* A block with a row of x, and one scale for all of it. */
+INLINE void multiply_even(const uint8_t *number, float scale, const uint32_t *x, vf sum[SUMS])
+{
+    const float *scale_x = (const float *)(const void *)(x + BLOCK / 4);
+    vf           all[2] = { vset(0), vset(0) };
+    UNROLLED
+    for (int part = 0; part < PARTS; part++, scale_x += VF) {
+        all[0] = vfma(vload(scale_x), vload(scale_x + GROUPS), all[0]);
+        UNROLLED
+        for (int h = 0; h < 4; h++, number += VBYTES, x += VF) {
+            vi a = vdot(viset(0), vload_words(number), vload_words(x));
+            vf s = VF == 8 ? vset(scale_x[2 * h]) : vquarter(vload(scale_x), h);
+            all[h % 2] = vfma(__builtin_convertvector(a, vf), s, all[h % 2]);
+        }
+    }
+    sum[0] = vfma(all[0] + all[1], vset(scale), sum[0]);
+}
+
 /* A block with a row of x. */
 INLINE void multiply(const uint8_t *number, const float *scale, const uint32_t *x, vf sum[SUMS])
 {
@@ -455,6 +567,7 @@ INLINE void rows(int m, const wk_quant_job *j, const char *w, int64_t count, con
 {
     const int64_t  blocks = j->k / BLOCK, bytes = j->type->bytes;
     const uint8_t *b = (const uint8_t *)w;
+    const bool     even = j->type->group == BLOCK;
     for (; count > 0; count--, sums++) {
         vf              sum[WK_ROW_FEW][SUMS];
         const uint32_t *y = x;
@@ -466,7 +579,10 @@ INLINE void rows(int m, const wk_quant_job *j, const char *w, int64_t count, con
             float   scale[RUN * GROUPS] __attribute__((aligned(64)));
             n = blocks - at < RUN ? blocks - at : RUN;
             j->expand(j->points, b, n, number, scale);
-            for (int64_t k = 0; k < n; k++)
+            for (int64_t k = 0; even && k < n; k++)
+                for (int i = 0; i < m; i++, y += WK_ROW_RECORD)
+                    multiply_even(number + k * BLOCK, scale[k * GROUPS], y, sum[i]);
+            for (int64_t k = 0; !even && k < n; k++)
                 for (int i = 0; i < m; i++, y += WK_ROW_RECORD)
                     multiply(number + k * BLOCK, scale + k * GROUPS, y, sum[i]);
         }
