@@ -76,8 +76,8 @@ def turns(program, cases):
         ours = []
         peers = []
         for _ in range(3):
-            out = subprocess.run([program, text], capture_output=True, text=True, check=True, env=env)
-            words = out.stdout.splitlines()[-1].split()
+            out = subprocess.check_output([program, text], text=True, env=env)
+            words = out.splitlines()[-1].split()
             ours.append((float(words[1]), float(words[3])))
             peers.append(case(text))
         a, b = (sorted(v[i] for v in ours)[1] for i in (0, 1))
