@@ -97,9 +97,6 @@ void wk_quants_pack_chunk(wk_dtype dtype, const char *rows, int64_t row_bytes, i
 
 /* ---- What an instruction set offers ------------------------------------- */
 
-/* Of x, for each unit and row: 8 quads, the scale in f32, then for each group the sum of
- * the bytes: times the scale in f32 where w has least values, else times -zero of w as an
- * integer.  Few rows: these records one after another; else word by word of j->rows rows. */
 /* The numbers and scales of blocks. */
 typedef void (*wk_quant_expand)(const void *points, const uint8_t *b, int64_t blocks,
                                 uint8_t *number, float *scale);
@@ -118,7 +115,10 @@ typedef struct {
     const void            *points;
 } wk_quant_job;
 
-static inline int64_t wk_quant_record(const wk_quant_job *j) /* words of a row in a unit */
+/* Words of a row of x in a unit: 8 quads, the scale in f32, then for each group the sum of
+ * the bytes: times the scale in f32 where w has least values, else times -zero of w as an
+ * integer.  Few rows: these records one after another; else word by word of j->rows rows. */
+static inline int64_t wk_quant_record(const wk_quant_job *j)
 {
     return j->expand && j->few ? WK_ROW_RECORD / 8 : WK_QUADS + 1 + j->bits->parts;
 }

@@ -390,7 +390,7 @@ static void try_mapped(const wk_archive *a, wk_tensor *const w[3], const char *w
 static void from_files(const char *isa)
 {
     char path[1024];
-    for (size_t i = 0; i <= ROWS && wk_ok(); i += (size_t)test_stride(7)) {
+    for (size_t i = 0; i <= ROWS && wk_ok(); i += (size_t)test_stride(3)) {
         wk_scope    s = wk_mark();
         wk_dtype    dtype = i < ROWS && types[i] != WK_NF4 ? types[i] : WK_BF16;
         wk_tensor  *w[3];

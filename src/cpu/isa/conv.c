@@ -7,12 +7,9 @@
  * some of the kernel's elements for each position of the result modulo the stride. */
 #include "conv.h"
 
-#include "../simd.h"
-
 enum { MOST_NR = CONV_MOST_NR, PANELS = 4, KC = 512, ALIGN = 64 };
 
-static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static size_t  aligned(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
+static size_t aligned(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
 /* ---- What a call is about ----------------------------------------------- */
 
@@ -24,8 +21,6 @@ static void sizes_of(const wk_tensor *x, int64_t n[3], int64_t *count)
         *count *= n[i];
     }
 }
-
-static bool is_plain_float(wk_dtype d) { return d == WK_F32 || d == WK_BF16 || d == WK_F16; }
 
 /* n elements, stride apart. */
 static void take_every(char *to, const char *from, int64_t n, int64_t stride, size_t size)
@@ -359,8 +354,7 @@ void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_
 
 /* ---- Results ------------------------------------------------------------ */
 
-/* n <= VF results, which lie apart elements from each other. */
-static void put(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart)
+void conv_put(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart)
 {
     float row[VF];
     if (dtype == WK_F32 && apart == 1) {
@@ -399,8 +393,8 @@ static void finish(const product *p, int64_t group, int64_t i, int rows, const c
             char *to = (char *)wk_at_host(p->out) + (channel * plane + runs[s].to) * size;
             for (int64_t l = 0, left; l < runs[s].count; l += left, to += left * apart * size) {
                 left = wk_min_i64(VF, runs[s].count - l);
-                put(to, p->out->dtype, vload_part(sums + runs[s].lane + l, left) + bias, left,
-                    apart);
+                conv_put(to, p->out->dtype, vload_part(sums + runs[s].lane + l, left) + bias, left,
+                         apart);
             }
         }
     }

@@ -7,6 +7,7 @@
 #ifndef WK_CPU_CONV_H
 #define WK_CPU_CONV_H
 
+#include "../simd.h"
 #include "matrix.h"
 
 /* Names that carry the instruction set. */
@@ -15,6 +16,7 @@
 #define conv_field_of_x      WK_ISA(conv_field_of_x)
 #define conv_plane           WK_ISA(conv_plane)
 #define conv_offset          WK_ISA(conv_offset)
+#define conv_put             WK_ISA(conv_put)
 #define conv_runs            WK_ISA(conv_runs)
 #define conv_gather          WK_ISA(conv_gather)
 #define conv_winograd        WK_ISA(conv_winograd)
@@ -84,6 +86,9 @@ int conv_runs(const conv_places *p, int64_t j, int cols, conv_run runs[CONV_MOST
 /* k rows of width elements, in the field's dtype: row i begins row[i] behind each run. */
 void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
                  const conv_run *runs, int n);
+
+/* n <= VF results, which lie apart elements from each other. */
+void conv_put(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart);
 
 /* conv, or conv_transpose, with Winograd's products; false: not for this one. */
 bool conv_winograd(const conv *v, const wk_call *c, const float *bias);

@@ -7,8 +7,6 @@
  * not depend on the threads. */
 #include "conv.h"
 
-#include "../simd.h"
-
 enum { MOST_NR = 64, PANELS = 4, KC = 256, ALIGN = 64, PACKED = 32 << 20 };
 
 typedef struct {
@@ -26,8 +24,7 @@ typedef struct {
     float           *sums;
 } product;
 
-static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static size_t  aligned(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
+static size_t aligned(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
 /* How many steps the images that are packed take, and the images in one. */
 static int64_t steps(const product *p) { return divide_up(p->images, p->together) * p->chunks; }
@@ -189,14 +186,9 @@ static void store_rows(void *ctx, int64_t begin, int64_t end)
             float  *sums = p->sums + (tile * e->mr + o % v->o_of % e->mr) * e->nr;
             char   *to = (char *)wk_at_host(v->wt) + (size_t)(o * p->columns + j * e->nr) * d->size;
             int64_t count = wk_min_i64(e->nr, p->columns - j * e->nr);
-            if (v->wt->dtype == WK_F32)
-                memcpy(to, sums, (size_t)count * sizeof *sums);
-            else if (v->wt->dtype == WK_BF16)
-                for (int64_t l = 0; l < count; l += VF)
-                    vnarrow_part((uint16_t *)(void *)to + l, vround_bf16(vload(sums + l)),
-                                 wk_min_i64(VF, count - l));
-            else
-                d->store[WK_AS_F32](to, sums, count, 1);
+            for (int64_t l = 0; l < count; l += VF)
+                conv_put(to + (size_t)l * d->size, v->wt->dtype, vload(sums + l),
+                         wk_min_i64(VF, count - l), 1);
         }
 }
 

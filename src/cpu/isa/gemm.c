@@ -124,8 +124,6 @@ typedef struct {
     atomic_int_fast64_t next[4]; /* work of stages, taken in turn */
 } plan;
 
-static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 static void shape_work(plan *p, int threads)
 {
     const wk_gemm   *g = p->g;

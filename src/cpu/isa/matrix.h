@@ -6,6 +6,10 @@
 #include "../gemm.h"
 #include "isa.h"
 
+static inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+static inline bool is_plain_float(wk_dtype d) { return d == WK_F32 || d == WK_BF16 || d == WK_F16; }
+
 extern const wk_engine WK_ISA(engine);
 
 void WK_ISA(gemm)(const wk_gemm *g, int threads);

@@ -4,8 +4,6 @@
 #include "../shared.h"
 #include "matrix.h"
 
-static bool is_plain_float(wk_dtype d) { return d == WK_F32 || d == WK_BF16 || d == WK_F16; }
-
 /* In a layer the weight's dtype decides how products are made, in matmul the wider one, or the
  * flag of a layer's gradient; small products are not worth the packs of a matrix unit. */
 static const wk_engine *engine_for(bool bf16, int64_t m, int64_t n)
@@ -171,7 +169,7 @@ static void multiply_blocks(const wk_gemm *g)
 /* May these weights of a file wait for being packed?  To read rows of blocks costs a third of what
  * packing them does: the first prompt is done sooner so if it is short.  Few rows want panels, and
  * so do tiles. */
-static bool wait(const wk_call *c, int at, int sides, int64_t m)
+static bool may_wait(const wk_call *c, int at, int sides, int64_t m)
 {
     enum { MOST = 256 };
     const wk_engine *tiles = wk_cpu_current()->blocks;
@@ -193,7 +191,7 @@ static wk_gemm product(const wk_call *c, int at, int sides, int64_t first, float
     g.m = wk_count(x) / g.k;
     g.engine = engine_for(w->dtype == WK_BF16, g.m, g.n);
     g.out = wk_mat_at(rows_of(c->out), 0, first);
-    g.waits = wait(c, at, sides, g.m);
+    g.waits = may_wait(c, at, sides, g.m);
     g.panels = w->packing && !g.waits;
     for (int i = 0; i < sides; i++) {
         g.b[i] = rows_of(c->in[at + 2 * i]);

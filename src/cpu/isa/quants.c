@@ -42,7 +42,6 @@ typedef struct {
     int   count;
 } plans;
 
-static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t take(atomic_int_fast64_t *next)
 {
     return atomic_fetch_add_explicit(next, 1, memory_order_relaxed);
@@ -80,6 +79,12 @@ static int64_t outputs(const plan *p, int64_t panel)
     return wk_min_i64(WK_PANEL, p->g->n - panel * WK_PANEL);
 }
 
+/* Where a panel begins, or as many rows. */
+static const char *panel_at(const plan *p, int side, int64_t panel)
+{
+    return (const char *)p->g->b[side].data + panel * p->panel_bytes;
+}
+
 static void few_rows(const plan *p, int64_t begin, int64_t end)
 {
     const wk_gemm  *g = p->g;
@@ -90,7 +95,7 @@ static void few_rows(const plan *p, int64_t begin, int64_t end)
         int64_t n = wk_min_i64(SIDE / WK_PANEL, end - at);
         for (int s = 0; s < p->sides; s++)
             for (int64_t i = 0; i < n; i++) {
-                const char *w = (const char *)g->b[s].data + (at + i) * p->panel_bytes;
+                const char *w = panel_at(p, s, at + i);
                 if (p->j.expand)
                     p->rows->few(&p->j, w, outputs(p, at + i), p->x, sums[s] + i * WK_PANEL);
                 else
@@ -133,19 +138,19 @@ static void unpack(const plan *p, int side, int64_t panel, int64_t unit, int64_t
 {
     const wk_quant_layout *l = p->j.layout;
     const int64_t          in_chunk = WK_CHUNK / WK_UNIT, groups = p->j.bits->parts;
-    const char            *w = (const char *)p->g->b[side].data + panel * p->panel_bytes;
+    const char            *w = panel_at(p, side, panel);
     float                  scale[2][WK_CHUNK_GROUPS * WK_PANEL];
     for (int64_t u = 0; u < units; u += in_chunk) {
         int64_t     n = wk_min_i64(in_chunk, units - u), blocks = n * WK_UNIT / p->j.type->block;
-        const char *at = w + (unit + u) / in_chunk * p->chunk_bytes;
-        for (int64_t i = 0; i < p->chunk_bytes && !p->g->waits; i += 64) /* the next time */
-            __builtin_prefetch(at + STEP / in_chunk * p->chunk_bytes + i, 0, 2);
-        if (p->g->waits) {
-            at = w + (unit + u) / in_chunk * p->chunk_bytes / WK_PANEL;
-            wk_quants_pack_chunk(p->g->b[side].dtype, at, p->panel_bytes / WK_PANEL,
-                                 outputs(p, panel), n * WK_UNIT, r->chunk);
-            at = r->chunk;
-        }
+        int64_t     first = (unit + u) / in_chunk * p->chunk_bytes;
+        const char *at = p->g->waits ? r->chunk : w + first;
+        if (p->g->waits)
+            wk_quants_pack_chunk(p->g->b[side].dtype, w + first / WK_PANEL,
+                                 p->panel_bytes / WK_PANEL, outputs(p, panel), n * WK_UNIT,
+                                 r->chunk);
+        else
+            for (int64_t i = 0; i < p->chunk_bytes; i += 64) /* what is unpacked next */
+                __builtin_prefetch(at + STEP / in_chunk * p->chunk_bytes + i, 0, 2);
         p->kernels->scales[l->scales]((const uint8_t *)at, blocks, scale[0], scale[1]);
         for (int64_t i = 0; i < n * groups; i++) {
             int64_t to = ((u * groups + i) * 2 + beside) * WK_PANEL;
@@ -163,20 +168,18 @@ static void unpack(const plan *p, int side, int64_t panel, int64_t unit, int64_t
 static void tiles(const plan *p, int64_t i, int64_t i_end, int64_t j, int64_t panels, int side,
                   const room *r)
 {
-    const wk_gemm *g = p->g;
-    int64_t        pairs = (panels + 1) / 2, rows = p->j.rows;
-    int64_t        record = wk_quant_record(&p->j) * rows;
-    float         *sums = r->sums + side * p->down * rows * SIDE;
+    int64_t pairs = (panels + 1) / 2, rows = p->j.rows;
+    int64_t record = wk_quant_record(&p->j) * rows;
+    float  *sums = r->sums + side * p->down * rows * SIDE;
     for (int64_t unit = 0; unit < p->units; unit += STEP)
         for (int64_t pair = 0; pair < pairs; pair++) {
             int64_t units = wk_min_i64(STEP, p->units - unit);
             for (int beside = 0; beside < 2; beside++) {
                 int64_t panel = j + wk_min_i64(2 * pair + beside, panels - 1);
                 if (p->j.expand)
-                    p->kernels->rows->unpack(
-                        &p->j, (const char *)g->b[side].data + panel * p->panel_bytes,
-                        outputs(p, panel), unit, units, r->quads + beside * WK_QUAD_BYTES,
-                        r->scale + beside * WK_PANEL);
+                    p->kernels->rows->unpack(&p->j, panel_at(p, side, panel), outputs(p, panel),
+                                             unit, units, r->quads + beside * WK_QUAD_BYTES,
+                                             r->scale + beside * WK_PANEL);
                 else
                     unpack(p, side, panel, unit, units, r, beside);
             }

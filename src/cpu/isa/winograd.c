@@ -13,8 +13,6 @@
  * rounded once more, an error of about twice that of a result's own rounding. */
 #include "conv.h"
 
-#include "../simd.h"
-
 enum {
     T = 16,             /* elements of a transformed tile */
     LEAST = 16,         /* channels on both sides, for which it pays */
@@ -52,8 +50,6 @@ typedef struct {
     int64_t       split[2];        /* parts of wide, and of down */
     float        *sums;            /* [groups][down][T][wide][mr][nr] */
 } winograd;
-
-static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* Words of k numbers in an operand of a product. */
 static int64_t words(const winograd *p, int64_t k) { return p->pairs ? (k + 1) / 2 : k; }
