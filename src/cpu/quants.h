@@ -31,6 +31,7 @@ enum {
     WK_QUADS = WK_UNIT / 4,
     WK_QUAD_BYTES = 4 * WK_PANEL, /* of a quad of bytes of all outputs */
     WK_TILE = 6,                  /* the most rows of a tile; its columns are two panels */
+    WK_TILE_RECORDS = 32,         /* the same if they are records */
     WK_SIDE = 4 * WK_PANEL,       /* sums of a row that are finished together */
     WK_ROW_BLOCK = 256,           /* of types that stay rows */
     WK_ROW_ZERO = 64,
@@ -81,6 +82,14 @@ typedef struct {
     bool    least;
 } wk_quant_bits;
 
+/* How many products of pairs, numbers with bytes of x, have sums of 16 bits; 0: numbers are
+ * signed, and one has such a sum if signs go from numbers to x. */
+static inline int wk_quant_fit(wk_quant_bits f)
+{
+    int bits = f.low + f.high;
+    return f.table || bits == 8 ? 0 : bits > 6 ? 1 : bits > 4 ? 2 : 8;
+}
+
 extern const wk_quant_layout wk_quant_layouts[WK_QUANT_COUNT];
 extern const wk_quant_bits   wk_quant_bits_of[WK_NUMBERS_COUNT];
 
@@ -110,14 +119,15 @@ typedef struct {
     int64_t                k;
     int                    rows; /* of x at a time */
     bool                   few;
-    bool                   ask;    /* early for what is to come */
-    wk_quant_expand        expand; /* of types that stay rows */
+    bool                   records; /* of x one after another; else word by word of j->rows rows */
+    bool                   ask;     /* early for what is to come */
+    wk_quant_expand        expand;  /* of types that stay rows */
     const void            *points;
 } wk_quant_job;
 
 /* Words of a row of x in a unit: 8 quads, the scale in f32, then for each group the sum of
  * the bytes: times the scale in f32 where w has least values, else times -zero of w as an
- * integer.  Few rows: these records one after another; else word by word of j->rows rows. */
+ * integer. */
 static inline int64_t wk_quant_record(const wk_quant_job *j)
 {
     return j->expand && j->few ? WK_ROW_RECORD / 8 : WK_QUADS + 1 + j->bits->parts;
@@ -129,7 +139,7 @@ typedef struct {
     const char     *w;              /* [units][8 quads][2 panels] */
     const float    *scale, *offset; /* [units * parts][32]; offset may be NULL */
     int64_t         units;
-    int             parts;
+    int             rows, parts, fit;
     float          *c;
     bool            add;
 } wk_quant_tile;
@@ -162,7 +172,8 @@ struct wk_quant_kernels {
                                      char *quads);
     /* The sums of a panel with one row of x, with few. */
     wk_quant_few_fn one[WK_NUMBERS_COUNT], few[WK_NUMBERS_COUNT];
-    void (*tile[2][2])(const wk_quant_tile *t); /* numbers of 8 bits or not; 4 or 6 rows */
+    void (*tile)(const wk_quant_tile *t);
+    bool records; /* tiles take x as records of up to WK_TILE_RECORDS rows; else 4 or 6 rows */
     /* Tiles that take 8 k at a time: the quads of a unit, [4][2][rows] words, become
      * [4][rows][2], of x's rows and of the two panels' outputs.  Else NULL. */
     void (*zip)(uint32_t *quads, int64_t units, int64_t record, int rows);

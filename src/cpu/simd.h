@@ -437,27 +437,6 @@ static inline vi vdot(vi sum, vi w, vi a)
 #endif
 }
 
-/* Eight times the same for w up to 15, when the sums of pairs fit into 16 bits: first
- * vdot_small() from 0 on, then vdot_small_sum() once. */
-static inline vi vdot_small(vi sum, vi w, vi a)
-{
-#if defined __AVX2__ && !defined __AVX512F__
-    __m256i pairs = _mm256_maddubs_epi16((__m256i)w, (__m256i)a);
-    return (vi)_mm256_add_epi16((__m256i)sum, pairs);
-#else
-    return vdot(sum, w, a);
-#endif
-}
-
-static inline vi vdot_small_sum(vi sum)
-{
-#if defined __AVX2__ && !defined __AVX512F__
-    return (vi)_mm256_madd_epi16((__m256i)sum, _mm256_set1_epi16(1));
-#else
-    return sum;
-#endif
-}
-
 /* As vdot() where w is signed, as it is without VBIAS; products of pairs of bytes would not
  * fit into 16 bits if they were not made signed by a. */
 static inline vi vdot_signed(vi sum, vi w, vi a)

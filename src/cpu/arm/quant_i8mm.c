@@ -181,16 +181,10 @@ INLINE void tile_part(int pairs, const wk_quant_tile *t, int at)
     }
 }
 
-static void tile_4(const wk_quant_tile *t)
+static void tile(const wk_quant_tile *t)
 {
     for (int at = 0; at < OUTPUTS; at += AT_ONCE)
-        tile_part(2, t, at);
-}
-
-static void tile_6(const wk_quant_tile *t)
-{
-    for (int at = 0; at < OUTPUTS; at += AT_ONCE)
-        tile_part(3, t, at);
+        t->rows > 4 ? tile_part(3, t, at) : tile_part(2, t, at);
 }
 
 /* ---- The instruction set ------------------------------------------------ */
@@ -200,8 +194,7 @@ static wk_quant_kernels kernels;
 static void install(void)
 {
     kernels = wk_cpu_quant_kernels_dotprod;
-    for (int wide = 0; wide < 2; wide++)
-        kernels.tile[wide][0] = tile_4, kernels.tile[wide][1] = tile_6;
+    kernels.tile = tile;
     kernels.zip = zip;
     wk_cpu_install_rows_base();
 }

@@ -41,7 +41,7 @@ INLINE float to_bytes(const float *x, int8_t byte[WK_UNIT], bool halves, int32_t
 
 static void quantize(const wk_quant_job *j, const float *row, int64_t units, uint32_t *x)
 {
-    int rows = j->few ? 1 : j->rows, parts = j->bits->parts;
+    int rows = j->records ? 1 : j->rows, parts = j->bits->parts;
     for (; units > 0; units--, row += WK_UNIT, x += wk_quant_record(j) * j->rows) {
         uint32_t quads[WK_QUADS];
         int32_t  sum[2];
@@ -241,8 +241,6 @@ INLINE vi quad(wk_quant_bits f, const char *p, int q, int h, vi table)
     return f.table ? vvalues(table, x) : x;
 }
 
-INLINE bool is_wide(wk_quant_bits f) { return f.low == 8 || f.table; }
-
 INLINE vi table_of(const wk_quant_job *j, bool wanted)
 {
     vi table = { 0 };
@@ -263,29 +261,15 @@ INLINE void unpack(wk_quant_bits f, const wk_quant_job *j, const char *p, int64_
 
 /* ---- Few rows of x ------------------------------------------------------ */
 
-#if defined __AVX2__ && !defined __AVX512F__
-enum { SMALL_APART = true }; /* sums of small numbers begin with 0 */
-#else
-enum { SMALL_APART = false };
-#endif
-
 /* A unit of a panel with a row of x. */
 INLINE vf unit(wk_quant_bits f, const vi w[WK_QUADS], const vf scale[2], const uint32_t *x)
 {
-    const int  quads = WK_QUADS / f.parts;
-    const bool small = !f.table && f.low + f.high <= 4;
-    vf         t = vset(0);
+    const int n = WK_QUADS / f.parts;
+    vf        t = vset(0);
     UNROLLED
     for (int part = 0; part < f.parts; part++) {
         vi start = f.least ? viset(0) : broadcast(x + WK_QUADS + 1 + part);
-        vi acc = SMALL_APART && small ? viset(0) : start;
-        UNROLLED
-        for (int q = part * quads; q < (part + 1) * quads; q++)
-            acc = is_wide(f) ? vdot_signed(acc, w[q], broadcast(x + q))
-                  : small    ? vdot_small(acc, w[q], broadcast(x + q))
-                             : vdot(acc, w[q], broadcast(x + q));
-        if (SMALL_APART && small)
-            acc = vdot_small_sum(acc) + start;
+        vi acc = dots(wk_quant_fit(f), n, start, w + part * n, x + part * n);
         t = vfma(__builtin_convertvector(acc, vf), scale[part], t);
     }
     return t;
@@ -368,14 +352,6 @@ INLINE void few(int m, wk_quant_bits f, const wk_quant_job *j, const char *p, co
     }
 WK_NUMBERS(KERNELS)
 
-TILES(0)
-#if defined __AVX512VNNI__ || !defined __AVX2__
-#define tile_4_1 tile_4_0
-#define tile_6_1 tile_6_0
-#else
-TILES(1)
-#endif
-
 #define UNPACK(name, ...) [WK_NUMBERS_##name] = unpack_##name,
 #define ONE(name, ...)    [WK_NUMBERS_##name] = one_##name,
 #define FEW(name, ...)    [WK_NUMBERS_##name] = few_##name,
@@ -388,7 +364,10 @@ const wk_quant_kernels WK_ISA(quant_kernels) = {
     .unpack = { WK_NUMBERS(UNPACK) },
     .one = { WK_NUMBERS(ONE) },
     .few = { WK_NUMBERS(FEW) },
-    .tile = { { tile_4_0, tile_6_0 }, { tile_4_1, tile_6_1 } },
+    .tile = tile,
+#if defined __AVX2__ && !defined __AVX512F__
+    .records = true,
+#endif
 #if defined __AVX512VNNI__
     .rows = &wk_cpu_quant_rows_avx2,
     .rows_vbmi = &WK_ISA(quant_rows),

@@ -22,17 +22,104 @@ INLINE vf broadcast_f32(const uint32_t *p)
     return vset(x);
 }
 
-#if defined __AVX2__ && !defined __AVX512F__
-enum { WIDTH = 1 }; /* vectors of a tile: as many as registers allow */
-#else
-enum { WIDTH = 2 };
+/* start + the products of n quads of w with those of x.  fit: see wk_quant_fit(). */
+INLINE vi dots(int fit, int n, vi start, const vi *w, const uint32_t *x)
+{
+#if defined __AVX2__ && !defined __AVX512F__ && !defined WK_VNNI_256
+    const int step = !fit || fit > n ? n : fit;
+    UNROLLED
+    for (int q = fit ? 0 : n; q < n; q += step) {
+        __m256i pairs = _mm256_setzero_si256();
+        UNROLLED
+        for (int i = q; i < q + step; i++)
+            pairs = _mm256_add_epi16(
+                pairs, _mm256_maddubs_epi16((__m256i)w[i], (__m256i)broadcast(x + i)));
+        start += (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+    }
+    if (fit)
+        return start;
 #endif
+    UNROLLED
+    for (int q = 0; q < n; q++)
+        start =
+            fit ? vdot(start, w[q], broadcast(x + q)) : vdot_signed(start, w[q], broadcast(x + q));
+    return start;
+}
 
-/* VNNI in AVX2 meets AVX2's bytes: those that have a sign get VBIAS here. */
-#if defined WK_VNNI_256
-enum { SIGNED = true };
+#if defined __AVX2__ && !defined __AVX512F__
+
+/* Quads of 8 outputs stay in registers while rows of x, which are records, pass by; sums are
+ * in the nearest cache.  n: quads that meet a row together, all or one half; are the halves
+ * one group? */
+INLINE void tile_part(int n, int fit, bool joined, const wk_quant_tile *t, int at)
+{
+    vi              first[WK_TILE_RECORDS];
+    const int       rows = t->rows, words = WK_QUADS + 1 + t->parts;
+    const uint32_t *x = t->x;
+    const char     *w = t->w + 4 * at;
+    const float    *scale = t->scale + at, *offset = t->offset ? t->offset + at : NULL;
+    for (int64_t u = 0; u < t->units; u++, x += words * rows)
+        for (int half = 0; half < WK_QUADS / n; half++) {
+            int             part = joined ? 0 : half;
+            const uint32_t *r = x, *extra = x + WK_QUADS + 1 + part;
+            float          *c = t->c + at;
+            vf              s = vload(scale), o = offset ? vload(offset) : vset(0);
+            vi              y[WK_QUADS];
+            UNROLLED
+            for (int q = 0; q < n; q++, w += 2 * WK_QUAD_BYTES) {
+                y[q] = vload_words(w);
+                if (!fit && VBIAS) /* instructions of VNNI meet AVX2's signed bytes */
+                    y[q] ^= viset((int32_t)0x80808080u);
+            }
+            if (joined && half == 0) {
+                for (int i = 0; i < rows; i++, r += words)
+                    first[i] = dots(fit, n, viset(0), y, r);
+                continue;
+            }
+            for (int i = 0; i < rows; i++, r += words, extra += words, c += WK_SIDE) {
+                vi start = joined ? first[i] : offset ? viset(0) : broadcast(extra);
+                vi acc = dots(fit, n, start, y, r + half * n);
+                vf sum = vfma(__builtin_convertvector(acc, vf), s * broadcast_f32(r + WK_QUADS),
+                              vload(c));
+                vstore(c, offset ? vfma(o, broadcast_f32(extra), sum) : sum);
+            }
+            scale += 2 * WK_PANEL, offset += offset ? 2 * WK_PANEL : 0;
+        }
+}
+
+/* Signed bytes come by halves without VNNI, as their absolute values stay in registers, too;
+ * they have nothing in extra. */
+static void tile(const wk_quant_tile *t)
+{
+    const bool halves = t->parts > 1;
+    for (int i = 0; i < t->rows && !t->add; i++)
+        memset(t->c + i * WK_SIDE, 0, 2 * WK_PANEL * sizeof *t->c);
+    for (int at = 0; at < 2 * WK_PANEL; at += VF)
+        switch (t->fit) {
+#define CASE(fit, n)                                                                               \
+    case fit:                                                                                      \
+        if (halves)                                                                                \
+            tile_part(WK_QUADS / 2, fit, false, t, at);                                            \
+        else                                                                                       \
+            tile_part(n, fit, (n) < WK_QUADS, t, at);                                              \
+        break
+            CASE(0, VBIAS ? WK_QUADS : WK_QUADS / 2);
+            CASE(1, WK_QUADS);
+            CASE(2, WK_QUADS);
+            CASE(8, WK_QUADS);
+#undef CASE
+        }
+}
+
 #else
-enum { SIGNED = false };
+
+enum { WIDTH = 2 }; /* vectors */
+
+/* Do products of signed bytes differ from others? */
+#if defined __AVX512F__ && !defined __AVX512VNNI__
+enum { SIGNS = true };
+#else
+enum { SIGNS = false };
 #endif
 
 INLINE void tile_part(int rows, bool wide, const wk_quant_tile *t, int at)
@@ -62,11 +149,8 @@ INLINE void tile_part(int rows, bool wide, const wk_quant_tile *t, int at)
                 for (int q = 0; q < WK_QUADS / 2; q++, w += 2 * WK_QUAD_BYTES, x += rows) {
                     vi y[WIDTH];
                     UNROLLED
-                    for (int v = 0; v < WIDTH; v++) {
+                    for (int v = 0; v < WIDTH; v++)
                         y[v] = vload_words(w + v * VBYTES);
-                        if (SIGNED && wide)
-                            y[v] ^= viset((int32_t)0x80808080u);
-                    }
                     UNROLLED
                     for (int i = 0; i < rows; i++) {
                         vi z = broadcast(x + i);
@@ -106,14 +190,15 @@ INLINE void tile_part(int rows, bool wide, const wk_quant_tile *t, int at)
     }
 }
 
-INLINE void tile(int rows, bool wide, const wk_quant_tile *t)
+static void tile(const wk_quant_tile *t)
 {
+    const bool apart = SIGNS && !t->fit;
     for (int at = 0; at < 2 * WK_PANEL; at += WIDTH * VF)
-        tile_part(rows, wide, t, at);
+        if (t->rows > 4)
+            apart ? tile_part(6, true, t, at) : tile_part(6, false, t, at);
+        else
+            apart ? tile_part(4, true, t, at) : tile_part(4, false, t, at);
 }
 
-#define TILES(wide)                                                                                \
-    static void tile_4_##wide(const wk_quant_tile *t) { tile(4, wide, t); }                        \
-    static void tile_6_##wide(const wk_quant_tile *t) { tile(6, wide, t); }
-
+#endif
 #endif

@@ -24,7 +24,6 @@ struct plan {
     const wk_quant_rows    *rows;
     wk_quant_job            j;
     int                     sides;
-    bool                    wide;
     int64_t                 units;
     int64_t                 panels, groups; /* of columns; of rows */
     int64_t                 down, across;   /* groups and panels of a piece */
@@ -66,7 +65,7 @@ static void quantize_group(const plan *p, int64_t group, float *room)
             p->rows->quantize(&p->j, row, p->units, x + i * WK_ROW_RECORD);
         else
             p->kernels->quantize(&p->j, row, p->units,
-                                 x + i * (p->j.few ? wk_quant_record(&p->j) : 1));
+                                 x + i * (p->j.records ? wk_quant_record(&p->j) : 1));
     }
     if (p->kernels->zip && !p->j.few)
         p->kernels->zip(x, p->units, wk_quant_record(&p->j) * rows, rows);
@@ -190,12 +189,14 @@ static void tiles(const plan *p, int64_t i, int64_t i_end, int64_t j, int64_t pa
                                 .scale = r->scale,
                                 .offset = p->j.bits->least ? r->offset : NULL,
                                 .units = units,
+                                .rows = p->j.rows,
                                 .parts = p->j.bits->parts,
+                                .fit = wk_quant_fit(*p->j.bits),
                                 .add = unit > 0 };
             for (int64_t group = i; group < i_end; group++) {
                 t.x = p->x + group * p->x_words + unit * record;
                 t.c = sums + (group - i) * rows * SIDE + pair * 2 * WK_PANEL;
-                p->kernels->tile[p->wide][rows > 4](&t);
+                p->kernels->tile(&t);
             }
         }
 }
@@ -254,7 +255,11 @@ static void work(void *ctx, int thread, int threads)
 static void shape_work(plan *p, int threads)
 {
     int64_t m = p->g->m;
-    p->j.rows = p->j.few ? (int)m : divide_up(m, 4) * 4 < divide_up(m, 6) * 6 && m <= 16 ? 4 : 6;
+    p->j.records = p->j.few || p->kernels->records;
+    if (p->j.records) /* nearly the same number for all */
+        p->j.rows = (int)divide_up(m, divide_up(m, WK_TILE_RECORDS));
+    else
+        p->j.rows = divide_up(m, 4) * 4 < divide_up(m, WK_TILE) * WK_TILE && m <= 16 ? 4 : WK_TILE;
     p->groups = divide_up(m, p->j.rows);
     p->down = wk_min_i64(BLOCK_ROWS / p->j.rows, p->groups);
     p->across = SIDE / WK_PANEL;
@@ -283,9 +288,8 @@ static void prepare(plan *p, const wk_gemm *g)
         j->points = j->type->grid ? wk_quant_points(j->type->grid - 1) : NULL;
         j->bits = &bits_of_rows[j->type->group < WK_UNIT];
     }
-    p->wide = j->bits->low == 8 || j->bits->table;
     int bias = j->few ? p->kernels->bias : p->kernels->tile_bias;
-    j->zero = j->expand ? WK_ROW_ZERO : p->wide ? bias : j->type->zero;
+    j->zero = j->expand ? WK_ROW_ZERO : !wk_quant_fit(*j->bits) ? bias : j->type->zero;
     for (int i = 0; i < 16 && j->bits->table; i++)
         j->values[i] = (int8_t)(j->type->values[i] ^ (p->kernels->bias ? 0x80 : 0));
     p->sides = g->b[1].data ? 2 : 1;

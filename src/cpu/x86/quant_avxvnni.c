@@ -6,16 +6,12 @@
 #include "../isa/matrix.h"
 #include "../isa/quant_tile.h"
 
-TILES(0)
-TILES(1)
-
 static wk_quant_kernels kernels;
 
 static void install(void)
 {
     kernels = WK_ISA(quant_kernels);
-    kernels.tile[0][0] = tile_4_0, kernels.tile[0][1] = tile_6_0;
-    kernels.tile[1][0] = tile_4_1, kernels.tile[1][1] = tile_6_1;
+    kernels.tile = tile;
     kernels.tile_bias = VBIAS;
     WK_ISA(install_rows)();
 }
