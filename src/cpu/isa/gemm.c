@@ -240,7 +240,7 @@ static void compute(const plan *p, const piece *w)
     const wk_gemm   *g = p->g;
     const wk_engine *e = p->e;
     const int64_t    mt = w->i_end - w->i, tile = e->mr * e->nr;
-    const bool       direct = p->kc >= p->kp && WK_ISA(gemm_is_plain)(g);
+    const bool       direct = WK_ISA(gemm_is_plain)(g);
     for (int64_t at = 0; at < p->kp; at += p->kc)
         for (int64_t j = w->j; j < w->j_end; j++)
             for (int side = 0; side < p->sides; side++) {

@@ -17,7 +17,7 @@ enum { MR = 12, KC = 512 };
 #else
 enum { MR = 6, KC = 320 };
 #endif
-enum { NR = 2 * VF };
+enum { NR = 2 * VF, LINE = 32 }; /* LINE: steps of k that are packed together */
 
 /* ---- The micro-kernel --------------------------------------------------- */
 
@@ -139,23 +139,27 @@ INLINE void pack_steps(float *panel, int width, const wk_mat *x, int64_t count, 
         }
 }
 
+/* A few rows at a time, whole lines of the cache of each: rows are often a power of 2 apart. */
 INLINE void pack_rows(float *panel, int width, const wk_mat *x, int64_t count, int64_t k)
 {
-    for (int64_t p = 0; p < k; p += VF)
-        for (int r = 0; r < width; r += VF) {
-            int64_t     n = wk_min_i64(VF, k - p);
-            size_t      size = wk_dtypes[x->dtype].size;
-            const char *from = wk_mat_at(*x, r, p).data;
-            vf          v[VF];
-            for (int i = 0; i < VF; i++) {
-                bool there = r + i < count;
-                v[i] = there ? load(from, x->dtype, n, x->col) : vset(0);
-                from += there ? x->row * (int64_t)size : 0;
+    const int64_t size = (int64_t)wk_dtypes[x->dtype].size;
+    for (int64_t line = 0; line < k; line += LINE)
+        for (int r = 0; r < width; r += VF)
+            for (int64_t p = line; p < wk_min_i64(line + LINE, k); p += VF) {
+                int64_t     n = wk_min_i64(VF, k - p);
+                const char *from = wk_mat_at(*x, r, p).data;
+                vf          v[VF];
+                for (int i = 0; i < VF; i++) {
+                    bool there = r + i < count;
+                    v[i] = there ? load(from, x->dtype, n, x->col) : vset(0);
+                    if (there && p == line)
+                        __builtin_prefetch(from + LINE * size);
+                    from += there ? x->row * size : 0;
+                }
+                vtranspose(v);
+                for (int64_t i = 0; i < n; i++)
+                    store(panel + (p + i) * width + r, v[i], width - r);
             }
-            vtranspose(v);
-            for (int64_t i = 0; i < n; i++)
-                store(panel + (p + i) * width + r, v[i], width - r);
-        }
 }
 
 INLINE void pack(float *panel, int width, const wk_mat *x, int64_t count, int64_t k)
