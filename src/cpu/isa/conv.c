@@ -113,17 +113,21 @@ bool conv_read(conv *v, const wk_call *c)
 /* ---- Fields ------------------------------------------------------------- */
 
 typedef struct {
-    const field   *f;
-    const char    *from;
-    char          *to;
-    const int64_t *n; /* of the image */
-    size_t         size;
+    const field *f;
+    const char  *from;
+    char        *to;
 } padding;
 
-/* Elements at u >= border of a row, whose first is element 0 of the image. */
-static void split_row(const field *f, char *to, const char *from, int64_t count, size_t size)
+/* count elements of a row, the first one at u >= border of the field's row. */
+static void put_row(const field *f, char *to, int64_t u, const char *from, int64_t count)
 {
-    int64_t width = divide_up(f->size[2], f->split), u = f->border[2];
+    size_t  size = wk_dtypes[f->dtype].size;
+    int64_t width = divide_up(f->size[2], f->split), apart = f->gap[2] + 1;
+    if (apart > 1) { /* of f32, as all that is laid out later */
+        for (int64_t i = 0; i < count; i++)
+            ((float *)(void *)to)[u + i * apart] = ((const float *)(const void *)from)[i];
+        return;
+    }
     if (f->split == 1) {
         memcpy(to + (size_t)u * size, from, (size_t)count * size);
         return;
@@ -136,33 +140,55 @@ static void split_row(const field *f, char *to, const char *from, int64_t count,
     }
 }
 
+/* A row of the image, converted where the field is of another type. */
+static void convert_row(const field *f, char *to, const char *from, int64_t count)
+{
+    enum { SOME = 16 * VF };
+    float   row[SOME];
+    int64_t u = f->border[2];
+    if (f->dtype == f->from) {
+        put_row(f, to, u, from, count);
+        return;
+    }
+    for (int64_t at = 0, n; at < count; at += n, from += 2 * n) {
+        n = wk_min_i64(SOME, count - at);
+        int64_t i = 0;
+        for (; f->from == WK_BF16 && i + VF <= n; i += VF)
+            vstore(row + i, vload_bf16((const uint16_t *)(const void *)from + i));
+        wk_dtypes[f->from].load[WK_AS_F32](row + i, from + 2 * i, n - i, 1);
+        put_row(f, to, u + at * (f->gap[2] + 1), (const char *)row, n);
+    }
+}
+
 static void pad_planes(void *ctx, int64_t begin, int64_t end)
 {
     const padding *p = ctx;
     const field   *f = p->f;
+    const int64_t *n = f->n;
+    size_t         size = wk_dtypes[f->dtype].size, from_size = wk_dtypes[f->from].size;
     int64_t        row = divide_up(f->size[2], f->split) * f->split;
-    int64_t        count = wk_min_i64(p->n[2], f->size[2] - f->border[2]);
+    int64_t        count = wk_min_i64(n[2], divide_up(f->size[2] - f->border[2], f->gap[2] + 1));
     for (int64_t plane = begin; plane < end; plane++) {
-        const char *from = p->from + (size_t)(plane * p->n[0] * p->n[1] * p->n[2]) * p->size;
-        char       *to = p->to + (size_t)(plane * f->plane) * p->size;
-        memset(to, 0, (size_t)f->plane * p->size);
-        for (int64_t i = 0; i < f->size[0]; i++)
-            for (int64_t j = 0; j < f->size[1]; j++, to += (size_t)row * p->size) {
-                int64_t a = i - f->border[0], b = j - f->border[1];
-                if (a >= 0 && a < p->n[0] && b >= 0 && b < p->n[1] && count > 0)
-                    split_row(f, to, from + (size_t)((a * p->n[1] + b) * p->n[2]) * p->size, count,
-                              p->size);
+        const char *from = p->from + (size_t)(plane * n[0] * n[1] * n[2]) * from_size;
+        char       *to = p->to + (size_t)(plane * f->plane) * size;
+        memset(to, 0, (size_t)f->plane * size);
+        for (int64_t a = 0; a < n[0]; a++)
+            for (int64_t b = 0; b < n[1]; b++, from += (size_t)n[2] * from_size) {
+                int64_t i = f->border[0] + a * (f->gap[0] + 1);
+                int64_t j = f->border[1] + b * (f->gap[1] + 1);
+                if (i < f->size[0] && j < f->size[1])
+                    convert_row(f, to + (size_t)((i * f->size[1] + j) * row) * size, from, count);
             }
     }
 }
 
 bool conv_field(field *f, const wk_tensor *from, const int64_t n[3])
 {
-    bool as_it_is = f->split == 1;
-    f->dtype = from->dtype;
+    bool as_it_is = f->split == 1 && f->dtype == from->dtype;
+    f->from = from->dtype;
     f->data = wk_at_host(from);
     for (int i = 0; i < 3; i++)
-        as_it_is &= !f->border[i] && f->size[i] <= n[i];
+        as_it_is &= !f->border[i] && !f->gap[i] && f->size[i] <= n[i];
     if (as_it_is)
         memcpy(f->size, n, sizeof f->size);
     f->plane = f->size[0] * f->size[1] * divide_up(f->size[2], f->split) * f->split;
@@ -171,11 +197,10 @@ bool conv_field(field *f, const wk_tensor *from, const int64_t n[3])
     if (as_it_is || f->later)
         return true;
     int64_t    planes = wk_dim(from, 0) * wk_dim(from, 1);
-    wk_tensor *room =
-        wk_pool(wk_tensor_new(wk_cpu_device(), from->dtype, WK_SHAPE(planes, f->plane)));
+    wk_tensor *room = wk_pool(wk_tensor_new(wk_cpu_device(), f->dtype, WK_SHAPE(planes, f->plane)));
     if (!room)
         return false;
-    padding p = { f, f->data, wk_at_host(room), n, wk_dtypes[from->dtype].size };
+    padding p = { f, f->data, wk_at_host(room) };
     wk_parallel(planes, 8192 / f->plane + 1, pad_planes, &p);
     f->data = p.to;
     return wk_ok();
@@ -183,12 +208,11 @@ bool conv_field(field *f, const wk_tensor *from, const int64_t n[3])
 
 const float *conv_plane(const field *f, int64_t plane, float *room)
 {
-    const float *data = (const float *)(const void *)f->data;
+    const char *data = f->data;
     if (!f->later)
-        return data + plane * f->plane;
-    data += plane * f->n[0] * f->n[1] * f->n[2];
-    padding p = { f, (const char *)(const void *)data, (char *)(void *)room, f->n, sizeof *data };
-    pad_planes(&p, 0, 1);
+        return (const float *)(const void *)data + plane * f->plane;
+    data += (size_t)(plane * f->n[0] * f->n[1] * f->n[2]) * wk_dtypes[f->from].size;
+    pad_planes(&(padding){ f, data, (char *)room }, 0, 1);
     return room;
 }
 
@@ -272,12 +296,27 @@ static void gather_whole(const field *f, char *to, int width, const int64_t *row
     }
 }
 
-#if defined __AVX512F__
+#if defined      __AVX512F__
+typedef uint32_t lane_mask;
+static lane_mask mask_of(uint32_t mask) { return mask; }
+#define LOAD32(v, mask, p) (vi) _mm512_mask_loadu_epi32((__m512i)(v), (__mmask16)(mask), p)
+#define LOAD16(v, mask, p) (vi) _mm512_mask_loadu_epi16((__m512i)(v), mask, p)
+#elif defined __AVX2__
+typedef __m256i  lane_mask; /* the highest bit of each lane counts */
+static lane_mask mask_of(uint32_t mask)
+{
+    return _mm256_sllv_epi32(_mm256_set1_epi32((int)mask),
+                             _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24));
+}
+#define LOAD32(v, mask, p) ((v) | (vi)_mm256_maskload_epi32((const int *)(p), mask))
+#endif
+
+#if defined __AVX2__
 typedef struct {
-    int      vector;
-    bool     first, last; /* of those that make up the vector */
-    uint32_t mask;
-    int64_t  from; /* where lane 0 would be */
+    int       vector;
+    bool      first, last; /* of those that make up the vector */
+    int64_t   from;        /* where lane 0 would be */
+    lane_mask mask;
 } part;
 
 static int parts_of(const conv_run *runs, int n, int lanes, part *parts)
@@ -291,31 +330,31 @@ static int parts_of(const conv_run *runs, int n, int lanes, part *parts)
             bool     first = !count || parts[count - 1].vector != vector;
             if (count)
                 parts[count - 1].last = first;
-            parts[count++] =
-                (part){ vector, first, true, mask, runs[i].from + vector * lanes - runs[i].lane };
+            parts[count++] = (part){ vector, first, true,
+                                     runs[i].from + vector * lanes - runs[i].lane, mask_of(mask) };
             lane = stop;
         }
     return count;
 }
 
-#define LOAD(name, T, load, store)                                                                 \
+#define GATHER(name, T, load)                                                                      \
     static void name(T *to, int width, const T *from, const int64_t *row, int64_t k,               \
                      const part *parts, int count)                                                 \
     {                                                                                              \
         for (int64_t i = 0; i < k; i++, to += width) {                                             \
             const T *base = from + row[i];                                                         \
-            __m512i  v = _mm512_setzero_si512();                                                   \
+            vi       v = { 0 };                                                                    \
             for (int s = 0; s < count; s++) {                                                      \
-                v = load(parts[s].first ? _mm512_setzero_si512() : v, parts[s].mask,               \
-                         base + parts[s].from);                                                    \
+                v = load(parts[s].first ? (vi){ 0 } : v, parts[s].mask, base + parts[s].from);     \
                 if (parts[s].last)                                                                 \
-                    store(to + parts[s].vector * (int)(64 / sizeof(T)), v);                        \
+                    memcpy(to + parts[s].vector * (int)(VBYTES / sizeof(T)), &v, VBYTES);          \
             }                                                                                      \
         }                                                                                          \
     }
-#define LOAD32(v, mask, p) _mm512_mask_loadu_epi32(v, (__mmask16)(mask), p)
-LOAD(gather32, uint32_t, LOAD32, _mm512_storeu_si512)
-LOAD(gather16, uint16_t, _mm512_mask_loadu_epi16, _mm512_storeu_si512)
+GATHER(gather32, uint32_t, LOAD32)
+#if defined __AVX512F__
+GATHER(gather16, uint16_t, LOAD16)
+#endif
 
 void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
                  const conv_run *runs, int n)
@@ -326,11 +365,13 @@ void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_
     }
     part parts[2 * MOST_NR];
     bool wide = f->dtype == WK_F32;
-    int  count = parts_of(runs, n, wide ? 16 : 32, parts);
+    int  count = parts_of(runs, n, wide ? VF : 2 * VF, parts);
     if (wide)
         gather32(to, width, (const uint32_t *)(const void *)f->data, row, k, parts, count);
+#if defined __AVX512F__
     else
         gather16(to, width, (const uint16_t *)(const void *)f->data, row, k, parts, count);
+#endif
 }
 #else
 void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
@@ -354,7 +395,7 @@ void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_
 
 /* ---- Results ------------------------------------------------------------ */
 
-void conv_put(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart)
+void conv_put_part(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart)
 {
     float row[VF];
     if (dtype == WK_F32 && apart == 1) {
@@ -378,7 +419,11 @@ void conv_put(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart)
     }
 #endif
     vstore(row, x);
-    wk_dtypes[dtype].store[WK_AS_F32](to, row, n, apart);
+    if (dtype == WK_F32)
+        for (int64_t l = 0; l < n; l++)
+            ((float *)to)[l * apart] = row[l];
+    else
+        wk_dtypes[dtype].store[WK_AS_F32](to, row, n, apart);
 }
 
 static void finish(const product *p, int64_t group, int64_t i, int rows, const conv_run *runs,
@@ -434,7 +479,7 @@ static void gather_block(const product *p, const block *w, int64_t at, int64_t k
     }
     for (int j = 0; j < w->panels; j++) {
         char  *panel = w->b + (size_t)j * p->b_panel;
-        bool   direct = e == &WK_ISA(engine) && p->f.dtype == WK_F32;
+        bool   direct = e == &WK_ISA(engine);
         wk_mat x = { w->room, p->f.dtype, 1, e->nr };
         conv_gather(&p->f, direct ? panel : w->room, e->nr, w->row, k, w->runs[j], w->n[j]);
         if (!direct)
@@ -504,46 +549,55 @@ static void multiply_blocks(void *ctx, int64_t begin, int64_t end)
 /* ---- One channel at a time ----------------------------------------------- */
 
 /* Where groups read one channel and make one, there is nothing to share between rows of a
- * matrix: each result is the sum of its taps, a few vectors of neighbours at a time. */
-static void sum_row(const product *p, const float *x, float *y, const float *tap, float bias)
+ * matrix: each result is the sum of its taps, some vectors of neighbours at a time. */
+INLINE void sum_vectors(const product *p, const float *x, char *to, const float *tap, vf bias,
+                        int vectors, int64_t n)
 {
-    enum { AT_ONCE = 4 };
-    int64_t n = p->at.grid[2], apart = p->at.to[2], i = 0;
-    for (; apart == 1 && i + AT_ONCE * VF <= n; i += AT_ONCE * VF) {
-        vf sum[AT_ONCE] = { vset(bias), vset(bias), vset(bias), vset(bias) };
-        for (int64_t t = 0; t < p->taps; t++)
-            for (int v = 0; v < AT_ONCE; v++)
-                sum[v] = vfma(vset(tap[t]), vload(x + p->offset[t] + i + v * VF), sum[v]);
-        for (int v = 0; v < AT_ONCE; v++)
-            vstore(y + i + v * VF, sum[v]);
+    vf sum[4];
+    UNROLLED
+    for (int v = 0; v < vectors; v++)
+        sum[v] = bias;
+    for (int64_t t = 0; t < p->taps; t++) {
+        const float *at = x + p->offset[t];
+        UNROLLED
+        for (int v = 0; v < vectors; v++)
+            sum[v] = vfma(vset(tap[t]), n == VF ? vload(at + v * VF) : vload_part(at, n), sum[v]);
     }
-    for (; i < n; i += VF) {
-        int64_t left = wk_min_i64(VF, n - i);
-        vf      sum = vset(bias);
-        for (int64_t t = 0; t < p->taps; t++)
-            sum = vfma(vset(tap[t]), vload_part(x + p->offset[t] + i, left), sum);
-        if (apart == 1)
-            vstore_part(y + i, sum, left);
-        for (int64_t l = 0; apart > 1 && l < left; l++)
-            y[(i + l) * apart] = sum[l];
-    }
+    UNROLLED
+    for (int v = 0; v < vectors; v++)
+        conv_put(to + (size_t)(v * VF) * wk_dtypes[p->out->dtype].size, p->out->dtype, sum[v], n,
+                 1);
+}
+
+static void sum_row(const product *p, const float *x, char *to, const float *tap, vf bias)
+{
+    const int64_t n = p->at.grid[2], size = (int64_t)wk_dtypes[p->out->dtype].size;
+    int64_t       i = 0;
+    for (; i + 4 * VF <= n; i += 4 * VF)
+        sum_vectors(p, x + i, to + i * size, tap, bias, 4, VF);
+    for (; i + VF <= n; i += VF)
+        sum_vectors(p, x + i, to + i * size, tap, bias, 1, VF);
+    if (i < n && n > VF) /* some once more */
+        sum_vectors(p, x + n - VF, to + (n - VF) * size, tap, bias, 1, VF);
+    else if (i < n)
+        sum_vectors(p, x, to, tap, bias, 1, n);
 }
 
 static void sum_planes(void *ctx, int64_t begin, int64_t end)
 {
     const product       *p = ctx;
-    int64_t              plane = wk_count(p->out) / wk_dim(p->out, 0) / wk_dim(p->out, 1);
+    const conv_places   *at = &p->at;
     const wk_dtype_info *d = &wk_dtypes[p->a.dtype];
     float               *tap = wk_scratch((size_t)(p->taps + p->f.plane) * sizeof *tap);
     for (int64_t item = begin; tap && item < end; item++) {
-        int64_t      group = item % p->groups;
+        int64_t      group = item % p->groups, size = (int64_t)wk_dtypes[p->out->dtype].size;
         const float *x = conv_plane(&p->f, item, tap + p->taps);
-        float       *y = wk_f32(p->out) + item * plane + p->at.to_first;
-        d->load[WK_AS_F32](tap, wk_mat_at(p->a, group, 0).data, p->taps, p->a.col);
-        for (int64_t i = 0; i < p->at.grid[0]; i++)
-            for (int64_t j = 0; j < p->at.grid[1]; j++)
-                sum_row(p, x + i * p->at.from[0] + j * p->at.from[1],
-                        y + i * p->at.to[0] + j * p->at.to[1], tap, p->bias ? p->bias[group] : 0);
+        char        *to = (char *)wk_at_host(p->out) + item * at->count * size;
+        vf           bias = vset(p->bias ? p->bias[group] : 0);
+        d->load[WK_AS_F32](tap, wk_mat_at(p->a, group, 0).data, p->taps, 1);
+        for (int64_t i = 0; i < at->grid[0]; i++)
+            for (int64_t j = 0; j < at->grid[1]; j++, to += at->grid[2] * size)
+                sum_row(p, x + i * at->from[0] + j * at->from[1], to, tap, bias);
     }
 }
 
@@ -615,41 +669,47 @@ static bool read_bias(const wk_tensor *bias, const float **out)
 
 /* ---- conv --------------------------------------------------------------- */
 
+/* turned: with the kernel's elements in opposite order. */
+static bool convolve(const conv *v, product *p, bool turned)
+{
+    p->depthwise = p->f.later = conv_is_depthwise(v);
+    p->e = engine_for(v->wt->dtype == WK_BF16, v->o_of, v->b * v->ny);
+    p->f.dtype = p->depthwise ? WK_F32 : conv_dtype(p->e, v->xt);
+    p->offset = wk_alloc_array((size_t)v->nk, sizeof *p->offset);
+    if (!p->offset || !conv_field_of_x(&p->f, v)) {
+        wk_free(p->offset);
+        return false;
+    }
+    for (int64_t i = 0; i < v->k[0]; i++)
+        for (int64_t j = 0; j < v->k[1]; j++)
+            for (int64_t k = 0; k < v->k[2]; k++, p->taps++)
+                p->offset[turned ? v->nk - 1 - p->taps : p->taps] =
+                    conv_offset(&p->f, v, (int64_t[]){ i, j, k });
+    p->b = v->b;
+    p->groups = v->groups;
+    p->m = v->o_of;
+    p->c = v->c_of;
+    memcpy(p->at.grid, v->y, sizeof p->at.grid);
+    p->at.from[0] = field_at(&p->f, v->stride[0], 0, 0);
+    p->at.from[1] = field_at(&p->f, 0, v->stride[1], 0);
+    p->at.to[0] = v->y[1] * v->y[2];
+    p->at.to[1] = v->y[2];
+    p->at.to[2] = 1;
+    p->a = (wk_mat){ wk_at_host(v->wt), v->wt->dtype, v->c_of * v->nk, 1 };
+    bool done = run_product(p);
+    wk_free(p->offset);
+    return done;
+}
+
 bool WK_ISA(conv)(const wk_call *c)
 {
     conv    v;
-    product p = { .out = c->out, .at = { .to_first = 0 } };
-    if (!conv_read(&v, c))
-        return false;
-    if (!read_bias(c->in[2], &p.bias))
+    product p = { .out = c->out };
+    if (!conv_read(&v, c) || !read_bias(c->in[2], &p.bias))
         return false;
     if (conv_winograd(&v, c, p.bias) || !wk_ok())
         return wk_ok();
-    p.depthwise = p.f.later = conv_is_depthwise(&v);
-    p.e = engine_for(v.wt->dtype == WK_BF16, v.o_of, v.b * v.ny);
-    p.offset = wk_alloc_array((size_t)v.nk, sizeof *p.offset);
-    if (!p.offset || !conv_field_of_x(&p.f, &v)) {
-        wk_free(p.offset);
-        return false;
-    }
-    for (int64_t i = 0; i < v.k[0]; i++)
-        for (int64_t j = 0; j < v.k[1]; j++)
-            for (int64_t k = 0; k < v.k[2]; k++)
-                p.offset[p.taps++] = conv_offset(&p.f, &v, (int64_t[]){ i, j, k });
-    p.b = v.b;
-    p.groups = v.groups;
-    p.m = v.o_of;
-    p.c = v.c_of;
-    memcpy(p.at.grid, v.y, sizeof p.at.grid);
-    p.at.from[0] = field_at(&p.f, v.stride[0], 0, 0);
-    p.at.from[1] = field_at(&p.f, 0, v.stride[1], 0);
-    p.at.to[0] = v.y[1] * v.y[2];
-    p.at.to[1] = v.y[2];
-    p.at.to[2] = 1;
-    p.a = (wk_mat){ wk_at_host(v.wt), v.wt->dtype, v.c_of * v.nk, 1 };
-    bool done = run_product(&p);
-    wk_free(p.offset);
-    return done;
+    return convolve(&v, &p, false);
 }
 
 /* ---- conv_transpose ----------------------------------------------------- */
@@ -811,19 +871,35 @@ static void fill_planes(void *ctx, int64_t begin, int64_t end)
     }
 }
 
+/* Of single channels: a conv of stride 1 of y with gaps, to keep rows of results together. */
+static bool transpose_channels(conv *v, product *p)
+{
+    v->xt = v->yt;
+    for (int i = 0; i < 3; i++) {
+        int64_t n = v->x[i];
+        v->x[i] = v->y[i];
+        v->y[i] = n;
+        v->before[i] = (v->k[i] - 1) * v->dilation[i] - v->before[i];
+        p->f.gap[i] = v->stride[i] - 1;
+        v->stride[i] = 1;
+    }
+    v->ny = v->nx;
+    return convolve(v, p, true);
+}
+
 bool WK_ISA(conv_transpose)(const wk_call *c)
 {
     conv    v;
     bool    all, done = true;
     product p = { .out = c->out };
-    if (!conv_read(&v, c))
+    if (!conv_read(&v, c) || !read_bias(c->in[2], &p.bias))
         return false;
-    if (!read_bias(c->in[2], &p.bias))
-        return false;
+    if (conv_is_depthwise(&v))
+        return transpose_channels(&v, &p);
     if (conv_winograd(&v, c, p.bias) || !wk_ok())
         return wk_ok();
-    p.depthwise = p.f.later = conv_is_depthwise(&v);
     p.e = engine_for(v.wt->dtype == WK_BF16, v.c_of, v.b * v.nx);
+    p.f.dtype = conv_dtype(p.e, v.yt);
     p.b = v.b;
     p.groups = v.groups;
     p.m = v.c_of;

@@ -496,6 +496,7 @@ static bool arrange_tiles(winograd *p)
     conv_places *t = &p->tiles;
     arrange_grid(p);
     p->f.split = p->pairs ? 1 : 2;
+    p->f.dtype = p->from->dtype;
     if (p->pairs && p->f.size[2] <= p->n[2])
         p->f.size[2] = p->n[2] + p->n[2] % 2;
     if (!conv_field(&p->f, p->from, p->n))
