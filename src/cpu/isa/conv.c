@@ -23,15 +23,20 @@ static void sizes_of(const wk_tensor *x, int64_t n[3], int64_t *count)
 }
 
 /* n elements, stride apart. */
-static void take_every(char *to, const char *from, int64_t n, int64_t stride, size_t size)
+static inline void take_every(char *to, const char *from, int64_t n, int64_t stride, size_t size)
 {
     int64_t i = 0;
-    if (size == 4 && stride == 2)
-        for (int64_t left; i < n; i += left) {
-            left = wk_min_i64(VF, n - i);
-            vstore_part((float *)(void *)to + i,
-                        vload_even((const float *)(const void *)from + 2 * i, left), left);
-        }
+    if (size == 4 && stride == 2) { /* the last ones overlap */
+        float       *t = (float *)(void *)to;
+        const float *s = (const float *)(const void *)from;
+        for (; i + VF <= n; i += VF)
+            vstore(t + i, vload_even(s + 2 * i, VF));
+        if (i < n && n > VF)
+            vstore(t + n - VF, vload_even(s + 2 * (n - VF), VF));
+        else if (i < n)
+            vstore_part(t, vload_even(s, n), n);
+        return;
+    }
     if (size == 2 && stride == 2) /* two are a word, but what is behind the last is not read */
         for (int64_t left; i + 1 < n; i += left) {
             left = wk_min_i64(VF, n - 1 - i);
@@ -118,26 +123,33 @@ typedef struct {
     char        *to;
 } padding;
 
-/* count elements of a row, the first one at u >= border of the field's row. */
-static void put_row(const field *f, char *to, int64_t u, const char *from, int64_t count)
+/* count floats with zeros between them; one more zero may be written. */
+static inline void spread(float *to, const float *from, int64_t count, int64_t apart)
 {
-    size_t  size = wk_dtypes[f->dtype].size;
-    int64_t width = divide_up(f->size[2], f->split), apart = f->gap[2] + 1;
-    if (apart > 1) { /* of f32, as all that is laid out later */
-        for (int64_t i = 0; i < count; i++)
-            ((float *)(void *)to)[u + i * apart] = ((const float *)(const void *)from)[i];
-        return;
-    }
-    if (f->split == 1) {
+    int64_t i = 0;
+    if (apart == 2 && count >= VF)
+        for (int64_t next = 0; i < count; i = next) { /* the last ones overlap */
+            next = i + VF;
+            i = wk_min_i64(i, count - VF);
+            vstore(to + 2 * i, vzip_low(vload(from + i), vset(0)));
+            vstore(to + 2 * i + VF, vzip_high(vload(from + i), vset(0)));
+        }
+    for (; i < count; i++)
+        to[i * apart] = from[i];
+}
+
+/* count elements of a row, the first one at u >= border of the field's row. */
+static inline void put_row(const field *f, char *to, int64_t u, const char *from, int64_t count)
+{
+    size_t size = wk_dtypes[f->dtype].size;
+    if (f->gap[2]) /* of f32, as all that is laid out later */
+        spread((float *)(void *)to + u, (const float *)(const void *)from, count, f->gap[2] + 1);
+    else if (f->split == 1)
         memcpy(to + (size_t)u * size, from, (size_t)count * size);
-        return;
-    }
-    for (int64_t r = 0; r < f->split; r++) { /* all that go to the same row */
-        int64_t first = ((r - u) % f->split + f->split) % f->split;
-        int64_t at = r * width + (u + first) / f->split;
-        take_every(to + (size_t)at * size, from + (size_t)first * size,
-                   divide_up(count - first, f->split), f->split, size);
-    }
+    else
+        for (int64_t i = 0; i < wk_min_i64(f->split, count); i++) /* what goes to the same row */
+            take_every(to + (size_t)((u + i) % f->split * f->width + (u + i) / f->split) * size,
+                       from + (size_t)i * size, divide_up(count - i, f->split), f->split, size);
 }
 
 /* A row of the image, converted where the field is of another type. */
@@ -166,7 +178,7 @@ static void pad_planes(void *ctx, int64_t begin, int64_t end)
     const field   *f = p->f;
     const int64_t *n = f->n;
     size_t         size = wk_dtypes[f->dtype].size, from_size = wk_dtypes[f->from].size;
-    int64_t        row = divide_up(f->size[2], f->split) * f->split;
+    int64_t        row = f->width * f->split;
     int64_t        count = wk_min_i64(n[2], divide_up(f->size[2] - f->border[2], f->gap[2] + 1));
     for (int64_t plane = begin; plane < end; plane++) {
         const char *from = p->from + (size_t)(plane * n[0] * n[1] * n[2]) * from_size;
@@ -191,7 +203,8 @@ bool conv_field(field *f, const wk_tensor *from, const int64_t n[3])
         as_it_is &= !f->border[i] && !f->gap[i] && f->size[i] <= n[i];
     if (as_it_is)
         memcpy(f->size, n, sizeof f->size);
-    f->plane = f->size[0] * f->size[1] * divide_up(f->size[2], f->split) * f->split;
+    f->width = divide_up(f->size[2], f->split);
+    f->plane = f->size[0] * f->size[1] * f->width * f->split;
     f->later &= !as_it_is;
     memcpy(f->n, n, sizeof f->n);
     if (as_it_is || f->later)
@@ -248,9 +261,11 @@ typedef struct {
     bool             depthwise, taps_first;
     wk_mat           a; /* [groups m, c taps], or [groups m, taps c] */
 
-    int64_t k, kc, panels, blocks, down; /* panels of places, PANELS a block; of rows */
-    size_t  a_panel, b_panel, room, sums;
-    char   *packed;
+    int64_t  plane;               /* of a channel of the result */
+    int64_t *row;                 /* [k] of the windows: where they begin in the field */
+    int64_t  k, kc, panels, down; /* panels of places; of rows */
+    size_t   a_panel, b_panel, room, sums;
+    char    *packed;
 } product;
 
 static void pack_panels(void *ctx, int64_t begin, int64_t end)
@@ -426,21 +441,32 @@ void conv_put_part(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart)
         wk_dtypes[dtype].store[WK_AS_F32](to, row, n, apart);
 }
 
+/* Fetch where results will go, while they are still computed. */
+static void expect(const product *p, int64_t group, int64_t i, int rows, const conv_run *runs,
+                   int n)
+{
+    int64_t size = (int64_t)wk_dtypes[p->out->dtype].size;
+    char   *to = (char *)wk_at_host(p->out) + (group * p->m + i) * p->plane * size;
+    for (int r = 0; r < rows; r++, to += p->plane * size)
+        for (int s = 0; s < n; s++)
+            __builtin_prefetch(to + runs[s].to * size, 1);
+}
+
 static void finish(const product *p, int64_t group, int64_t i, int rows, const conv_run *runs,
                    int n, const float *sums)
 {
-    int64_t plane = wk_count(p->out) / wk_dim(p->out, 0) / wk_dim(p->out, 1);
     int64_t size = (int64_t)wk_dtypes[p->out->dtype].size, apart = p->at.to[2];
     for (int r = 0; r < rows; r++, sums += p->e->nr) {
         int64_t channel = group * p->m + i + r;
         vf      bias = vset(p->bias ? p->bias[channel] : 0);
         for (int s = 0; s < n; s++) {
-            char *to = (char *)wk_at_host(p->out) + (channel * plane + runs[s].to) * size;
-            for (int64_t l = 0, left; l < runs[s].count; l += left, to += left * apart * size) {
-                left = wk_min_i64(VF, runs[s].count - l);
-                conv_put(to, p->out->dtype, vload_part(sums + runs[s].lane + l, left) + bias, left,
-                         apart);
-            }
+            char        *to = (char *)wk_at_host(p->out) + (channel * p->plane + runs[s].to) * size;
+            const float *from = sums + runs[s].lane;
+            int64_t      left = runs[s].count;
+            for (; left >= VF; left -= VF, from += VF, to += VF * apart * size)
+                conv_put(to, p->out->dtype, vload(from) + bias, VF, apart);
+            if (left)
+                conv_put(to, p->out->dtype, vload_part(from, left) + bias, left, apart);
         }
     }
 }
@@ -463,28 +489,27 @@ typedef struct { /* a block of places, of one group */
     int64_t  group, j, cols[PANELS];
     int      panels, n[PANELS], joined[PANELS];
     conv_run runs[PANELS][MOST_NR], results[PANELS][MOST_NR];
-    int64_t *row; /* of a part of k: where it begins in the field */
     char    *room, *b;
     float   *sums;
 } block;
 
-/* The windows' rows at .. at + k of all panels. */
+/* The windows' rows at .. at + k of all panels, some at a time: what lies side by side is read
+ * together. */
 static void gather_block(const product *p, const block *w, int64_t at, int64_t k)
 {
     const wk_engine *e = p->e;
-    for (int64_t i = 0; i < k; i++) {
-        int64_t of = p->taps_first ? p->c : p->taps, first = (at + i) / of, second = (at + i) % of;
-        int64_t c = p->taps_first ? second : first, t = p->taps_first ? first : second;
-        w->row[i] = (w->group * p->c + c) * p->f.plane + p->offset[t];
-    }
-    for (int j = 0; j < w->panels; j++) {
-        char  *panel = w->b + (size_t)j * p->b_panel;
-        bool   direct = e == &WK_ISA(engine);
-        wk_mat x = { w->room, p->f.dtype, 1, e->nr };
-        conv_gather(&p->f, direct ? panel : w->room, e->nr, w->row, k, w->runs[j], w->n[j]);
-        if (!direct)
-            e->pack_b(panel, &x, w->cols[j], k);
-    }
+    const bool       direct = e == &WK_ISA(engine);
+    const int64_t    some = direct ? 32 : k;
+    for (int64_t i = 0; i < k; i += some)
+        for (int j = 0; j < w->panels; j++) {
+            char   *panel = w->b + (size_t)j * p->b_panel;
+            wk_mat  x = { w->room, p->f.dtype, 1, e->nr };
+            int64_t rows = wk_min_i64(some, k - i);
+            conv_gather(&p->f, direct ? panel + i * e->nr * 4 : w->room, e->nr, p->row + at + i,
+                        rows, w->runs[j], w->n[j]);
+            if (!direct)
+                e->pack_b(panel, &x, w->cols[j], k);
+        }
 }
 
 static void multiply_block(const product *p, const block *w)
@@ -505,6 +530,8 @@ static void multiply_block(const product *p, const block *w)
                 t.cols = (int)w->cols[j];
                 t.next = j + 1 < w->panels ? t.a : (const char *)t.a + p->a_panel;
                 t.c = w->sums + (p->k > p->kc ? (i * PANELS + j) * tile : 0);
+                if (last)
+                    expect(p, w->group, i * e->mr, t.rows, w->results[j], w->joined[j]);
                 e->kernel(&t);
                 if (last)
                     finish(p, w->group, i * e->mr, t.rows, w->results[j], w->joined[j], t.c);
@@ -513,33 +540,43 @@ static void multiply_block(const product *p, const block *w)
     }
 }
 
+typedef struct { /* products of the same images, block by block: what one reads the next finds */
+    const product *p;
+    int64_t        count, blocks;
+    size_t         room;
+} products;
+
+static void find_runs(const product *p, block *w, int64_t panel)
+{
+    int     n = w->panels++;
+    int64_t j = panel * p->e->nr;
+    w->cols[n] = wk_min_i64(p->e->nr, p->b * p->at.count - j);
+    w->n[n] = conv_runs(&p->at, j, (int)w->cols[n], w->runs[n]);
+    w->joined[n] = join_runs(w->results[n], w->runs[n], w->n[n], p->at.to[2]);
+    for (int s = 0; s < w->n[n]; s++)
+        w->runs[n][s].from += w->group * p->c * p->f.plane;
+}
+
 static void multiply_blocks(void *ctx, int64_t begin, int64_t end)
 {
-    const product   *p = ctx;
-    const wk_engine *e = p->e;
+    const products  *all = ctx;
+    const wk_engine *e = all->p->e;
     block            w;
-    char *all = wk_scratch(aligned((size_t)p->kc * sizeof *w.row) + p->room + PANELS * p->b_panel +
-                           p->sums);
-    if (!all)
+    w.room = wk_scratch(all->room);
+    if (!w.room)
         return;
-    w.row = (int64_t *)(void *)all;
-    w.room = all + aligned((size_t)p->kc * sizeof *w.row);
-    w.b = w.room + p->room;
-    w.sums = (float *)(void *)(w.b + PANELS * p->b_panel);
     if (e->begin)
         e->begin();
     for (int64_t item = begin; item < end; item++) {
-        w.group = item / p->blocks;
+        const product *p = &all->p[item % all->count];
+        int64_t        at = item / all->count % all->blocks;
+        w.group = item / all->count / all->blocks;
+        w.b = w.room + p->room;
+        w.sums = (float *)(void *)(w.b + PANELS * p->b_panel);
         w.panels = 0;
-        int64_t from = item % p->blocks * p->panels / p->blocks;
-        int64_t to = (item % p->blocks + 1) * p->panels / p->blocks;
-        for (int64_t panel = from; panel < to; panel++, w.panels++) {
-            int64_t j = panel * e->nr;
-            w.cols[w.panels] = wk_min_i64(e->nr, p->b * p->at.count - j);
-            w.n[w.panels] = conv_runs(&p->at, j, (int)w.cols[w.panels], w.runs[w.panels]);
-            w.joined[w.panels] =
-                join_runs(w.results[w.panels], w.runs[w.panels], w.n[w.panels], p->at.to[2]);
-        }
+        for (int64_t panel = at * p->panels / all->blocks;
+             panel < (at + 1) * p->panels / all->blocks; panel++)
+            find_runs(p, &w, panel);
         multiply_block(p, &w);
     }
     if (e->end)
@@ -588,7 +625,7 @@ static void sum_planes(void *ctx, int64_t begin, int64_t end)
     const product       *p = ctx;
     const conv_places   *at = &p->at;
     const wk_dtype_info *d = &wk_dtypes[p->a.dtype];
-    float               *tap = wk_scratch((size_t)(p->taps + p->f.plane) * sizeof *tap);
+    float               *tap = wk_scratch((size_t)(p->taps + p->f.plane + 1) * sizeof *tap);
     for (int64_t item = begin; tap && item < end; item++) {
         int64_t      group = item % p->groups, size = (int64_t)wk_dtypes[p->out->dtype].size;
         const float *x = conv_plane(&p->f, item, tap + p->taps);
@@ -613,25 +650,15 @@ static void join_axes(conv_places *p)
         }
 }
 
-static bool run_product(product *p)
+/* What a product needs: its weights in panels, and where its windows' elements lie. */
+static bool prepare(product *p)
 {
     const wk_engine *e = p->e;
-    join_axes(&p->at);
     p->k = p->c * p->taps;
-    p->at.count = p->at.grid[0] * p->at.grid[1] * p->at.grid[2];
-    p->at.image_from = p->groups * p->c * p->f.plane;
-    p->at.image_to = wk_count(p->out) / wk_dim(p->out, 0);
-    if (p->depthwise) {
-        wk_parallel(p->b * p->groups, 16384 / (p->at.count * p->taps) + 1, sum_planes, p);
-        return wk_ok();
-    }
     p->kc = divide_up(p->k, divide_up(p->k, wk_min_i64(KC, e->kc)));
     p->kc = divide_up(p->kc, e->kr) * e->kr;
     p->down = divide_up(p->m, e->mr);
     p->panels = divide_up(p->b * p->at.count, e->nr);
-    p->blocks = divide_up(p->panels, PANELS);
-    if (p->blocks * p->groups < 4 * wk_threads())
-        p->blocks = wk_min_i64(p->panels, divide_up(4 * wk_threads(), p->groups));
     p->a_panel = aligned((size_t)(divide_up(p->k, e->kr) * e->kr * e->mr * e->a_size));
     p->b_panel = aligned((size_t)(p->kc * e->nr * e->b_size));
     p->room = aligned((size_t)(p->kc * e->nr) * wk_dtypes[p->f.dtype].size);
@@ -639,11 +666,43 @@ static bool run_product(product *p)
         (size_t)(e->mr * e->nr) * sizeof(float) * (size_t)(p->k > p->kc ? p->down * PANELS : 1);
     int64_t    size = p->groups * p->down * (int64_t)p->a_panel;
     wk_tensor *packed = wk_pool(wk_tensor_new(wk_cpu_device(), WK_U8, WK_SHAPE(size)));
-    if (!packed)
+    wk_tensor *row = wk_pool(wk_tensor_new(wk_cpu_device(), WK_I64, WK_SHAPE(p->k)));
+    if (!packed || !row)
         return false;
     p->packed = wk_at_host(packed);
+    p->row = wk_at_host(row);
+    for (int64_t i = 0; i < p->k; i++) {
+        int64_t c = p->taps_first ? i % p->c : i / p->taps;
+        int64_t t = p->taps_first ? i / p->c : i % p->taps;
+        p->row[i] = c * p->f.plane + p->offset[t];
+    }
     wk_parallel(p->groups * p->down, 65536 / (int64_t)p->a_panel + 1, pack_panels, p);
-    wk_parallel(p->groups * p->blocks, 1, multiply_blocks, p);
+    return true;
+}
+
+static bool run_products(product *p, int64_t count)
+{
+    products all = { p, count, 1, 0 };
+    for (int64_t i = 0; i < count; i++, p++) {
+        join_axes(&p->at);
+        p->at.count = p->at.grid[0] * p->at.grid[1] * p->at.grid[2];
+        p->at.image_from = p->groups * p->c * p->f.plane;
+        p->at.image_to = wk_count(p->out) / wk_dim(p->out, 0);
+        p->plane = p->at.image_to / wk_dim(p->out, 1);
+        if (p->depthwise) {
+            wk_parallel(p->b * p->groups, 16384 / (p->at.count * p->taps) + 1, sum_planes, p);
+            return wk_ok();
+        }
+        if (!prepare(p))
+            return false;
+        size_t  room = p->room + PANELS * p->b_panel + p->sums;
+        int64_t blocks = divide_up(p->panels, PANELS), least = 4 * wk_threads();
+        if (blocks * p->groups < least)
+            blocks = wk_min_i64(p->panels, divide_up(least, p->groups));
+        all.blocks = wk_max_i64(all.blocks, blocks);
+        all.room = all.room < room ? room : all.room;
+    }
+    wk_parallel(all.p->groups * all.blocks * count, count, multiply_blocks, &all);
     return wk_ok();
 }
 
@@ -696,7 +755,7 @@ static bool convolve(const conv *v, product *p, bool turned)
     p->at.to[1] = v->y[2];
     p->at.to[2] = 1;
     p->a = (wk_mat){ wk_at_host(v->wt), v->wt->dtype, v->c_of * v->nk, 1 };
-    bool done = run_product(p);
+    bool done = run_products(p, 1);
     wk_free(p->offset);
     return done;
 }
@@ -816,11 +875,10 @@ static void turn_weights(void *ctx, int64_t begin, int64_t end)
     }
 }
 
-/* The results at positions r[] modulo the stride. */
-static bool run_phase(product *p, const conv *v, const int64_t r[3], int64_t *place)
+/* The results at positions r[] modulo the stride; where their taps go. */
+static bool prepare_phase(product *p, const conv *v, const int64_t r[3], int64_t *place)
 {
     phase a = phase_of(v, 0, r[0]), b = phase_of(v, 1, r[1]), c = phase_of(v, 2, r[2]);
-    p->taps = 0;
     for (int64_t i = 0; i < v->nk; i++)
         place[i] = -1;
     for (int64_t i = 0; i < a.count; i++)
@@ -833,15 +891,14 @@ static bool run_phase(product *p, const conv *v, const int64_t r[3], int64_t *pl
                 place[(k[0] * v->k[1] + k[1]) * v->k[2] + k[2]] = p->taps;
                 p->offset[p->taps++] = field_at(&p->f, at[0], at[1], at[2]);
             }
-    if (!p->taps)
-        return true;
     int64_t    columns = v->o_of * p->taps;
     wk_tensor *room = wk_pool(
         wk_tensor_new(wk_cpu_device(), v->wt->dtype, WK_SHAPE(v->groups * v->c_of, columns)));
     if (!room)
         return false;
     weights w = { v, place, p->taps, wk_at_host(room) };
-    wk_parallel(v->groups * divide_up(v->c_of, CHANNELS), 4096 / columns + 1, turn_weights, &w);
+    if (p->taps)
+        wk_parallel(v->groups * divide_up(v->c_of, CHANNELS), 4096 / columns + 1, turn_weights, &w);
     for (int x = 0; x < 3; x++)
         p->at.grid[x] = divide_up(v->x[x] - r[x], v->stride[x]);
     p->at.from[0] = field_at(&p->f, 1, 0, 0);
@@ -851,7 +908,7 @@ static bool run_phase(product *p, const conv *v, const int64_t r[3], int64_t *pl
     p->at.to[2] = v->stride[2];
     p->at.to_first = (r[0] * v->x[1] + r[1]) * v->x[2] + r[2];
     p->a = (wk_mat){ w.to, v->wt->dtype, columns, 1 };
-    return run_product(p);
+    return true;
 }
 
 static void fill_planes(void *ctx, int64_t begin, int64_t end)
@@ -891,7 +948,8 @@ bool WK_ISA(conv_transpose)(const wk_call *c)
 {
     conv    v;
     bool    all, done = true;
-    product p = { .out = c->out };
+    product p = { .out = c->out }, *phases = NULL;
+    int64_t n[3], r[3], *offset = NULL, count = 0;
     if (!conv_read(&v, c) || !read_bias(c->in[2], &p.bias))
         return false;
     if (conv_is_depthwise(&v))
@@ -905,18 +963,24 @@ bool WK_ISA(conv_transpose)(const wk_call *c)
     p.m = v.c_of;
     p.c = v.o_of;
     p.taps_first = true;
-    p.offset = wk_alloc_array((size_t)v.nk * 2, sizeof *p.offset);
-    if (!p.offset || !field_of_y(&p.f, &v, &all)) {
-        wk_free(p.offset);
-        return false;
-    }
-    if (!all)
+    for (int i = 0; i < 3; i++)
+        n[i] = wk_min_i64(v.stride[i], v.x[i]);
+    phases = wk_alloc_array((size_t)(n[0] * n[1] * n[2]), sizeof *phases);
+    offset = wk_alloc_array((size_t)v.nk * 2, sizeof *offset); /* each tap is in one phase */
+    done = phases && offset && field_of_y(&p.f, &v, &all);
+    if (done && !all)
         wk_parallel(v.b * wk_dim(p.out, 1), 4096 / v.nx + 1, fill_planes, &p);
-    int64_t r[3];
-    for (r[0] = 0; r[0] < wk_min_i64(v.stride[0], v.x[0]); r[0]++)
-        for (r[1] = 0; r[1] < wk_min_i64(v.stride[1], v.x[1]); r[1]++)
-            for (r[2] = 0; done && r[2] < wk_min_i64(v.stride[2], v.x[2]); r[2]++)
-                done = run_phase(&p, &v, r, p.offset + v.nk);
-    wk_free(p.offset);
+    p.offset = offset;
+    for (r[0] = 0; done && r[0] < n[0]; r[0]++)
+        for (r[1] = 0; done && r[1] < n[1]; r[1]++)
+            for (r[2] = 0; done && r[2] < n[2]; r[2]++) {
+                phases[count] = p;
+                done = prepare_phase(&phases[count], &v, r, offset + v.nk);
+                p.offset += phases[count].taps;
+                count += phases[count].taps > 0;
+            }
+    done = done && (!count || run_products(phases, count));
+    wk_free(phases);
+    wk_free(offset);
     return done && wk_ok();
 }

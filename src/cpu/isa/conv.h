@@ -37,7 +37,7 @@ typedef struct {
     wk_dtype    dtype, from;
     int64_t     size[3], border[3], split; /* with its border, elements before the image */
     int64_t     gap[3];                    /* zeros between elements of the image */
-    int64_t     plane;                     /* elements of a channel */
+    int64_t     width, plane;              /* of a part of a row; elements of a channel */
     bool        later;                     /* f32, laid out when a plane is read: conv_plane() */
     int64_t     n[3];                      /* of the image */
 } field;
@@ -51,7 +51,7 @@ static inline wk_dtype conv_dtype(const wk_engine *e, const wk_tensor *x)
     return x->dtype == WK_BF16 && e == wk_cpu_current()->bf16 ? WK_BF16 : WK_F32;
 }
 
-/* A channel of an image; room for one plane, which it may be laid out in. */
+/* A channel of an image; room for one plane and an element, which it may be laid out in. */
 const float *conv_plane(const field *f, int64_t plane, float *room);
 
 /* Groups of one channel that make one. */
@@ -64,8 +64,7 @@ int64_t conv_offset(const field *f, const conv *v, const int64_t k[3]);
 /* Element (i, j, k) of a field. */
 static inline int64_t field_at(const field *f, int64_t i, int64_t j, int64_t k)
 {
-    int64_t width = (f->size[2] + f->split - 1) / f->split;
-    return ((i * f->size[1] + j) * f->split + k % f->split) * width + k / f->split;
+    return ((i * f->size[1] + j) * f->split + k % f->split) * f->width + k / f->split;
 }
 
 /* ---- Places -------------------------------------------------------------- */

@@ -504,6 +504,7 @@ static bool arrange_tiles(winograd *p)
     if (p->pairs) { /* two neighbours of a row are a word */
         p->f.dtype = WK_F32;
         p->f.size[2] /= 2;
+        p->f.width /= 2;
         p->f.plane /= 2;
     }
     int64_t each = p->pairs ? 2 : 4;
