@@ -251,30 +251,24 @@ static bool run_product(product *p)
 
 enum { TAPS = 9 }; /* whose sums stay in registers */
 
-/* Add what a row of dy makes of count taps from first on to their sums. */
-INLINE void add_row(const product *p, const float *x, const float *dy, int64_t first, int count,
-                    vf sum[TAPS])
-{
-    for (int64_t i = 0; i < p->width; i += VF) {
-        int64_t left = wk_min_i64(VF, p->width - i);
-        vf      g = left == VF ? vload(dy + i) : vload_part(dy + i, left);
-        UNROLLED
-        for (int t = 0; t < count; t++) {
-            const float *at = x + p->offset[first + t] + i;
-            sum[t] = vfma(g, left == VF ? vload(at) : vload_part(at, left), sum[t]);
-        }
-    }
-}
-
-/* The same of a plane. */
-INLINE void add_plane(const product *p, const float *x, const float *dy, int64_t first, int count,
+/* Add what a plane of dy makes of the taps at offset to their sums. */
+static void add_plane(const product *p, const float *x, const float *dy, const int64_t offset[TAPS],
                       vf all[TAPS])
 {
     vf sum[TAPS];
     memcpy(sum, all, sizeof sum);
-    for (int64_t i = 0; i < p->grid[0]; i++)
-        for (int64_t j = 0; j < p->grid[1]; j++, dy += p->width)
-            add_row(p, x + i * p->from[0] + j * p->from[1], dy, first, count, sum);
+    for (int64_t row = 0; row < p->grid[0] * p->grid[1]; row++, dy += p->width) {
+        const float *from = x + row / p->grid[1] * p->from[0] + row % p->grid[1] * p->from[1];
+        for (int64_t i = 0; i < p->width; i += VF) {
+            int64_t left = wk_min_i64(VF, p->width - i);
+            vf      g = left == VF ? vload(dy + i) : vload_part(dy + i, left);
+            UNROLLED
+            for (int t = 0; t < TAPS; t++) {
+                const float *at = from + offset[t] + i;
+                sum[t] = vfma(g, left == VF ? vload(at) : vload_part(at, left), sum[t]);
+            }
+        }
+    }
     memcpy(all, sum, sizeof sum);
 }
 
@@ -287,25 +281,24 @@ static void sum_channels(void *ctx, int64_t begin, int64_t end)
     float               *room = wk_scratch((size_t)(p->f.plane + p->g.plane) * sizeof *room);
     for (int64_t group = begin; room && group < end; group++)
         for (int64_t first = 0; first < v->nk; first += TAPS) {
-            int   count = (int)wk_min_i64(TAPS, v->nk - first);
-            vf    sum[TAPS];
-            float total[TAPS];
-            for (int t = 0; t < TAPS; t++)
+            int64_t offset[TAPS];
+            vf      sum[TAPS];
+            float   total[TAPS];
+            for (int t = 0; t < TAPS; t++) { /* the last one fills up */
+                offset[t] = p->offset[wk_min_i64(first + t, v->nk - 1)];
                 sum[t] = vset(0);
+            }
             for (int64_t b = 0; b < v->b; b++) {
                 int64_t      plane = b * v->groups + group;
                 const float *x = conv_plane(&p->f, plane, room);
                 const float *dy = conv_plane(&p->g, plane, room + p->f.plane);
-                if (count == TAPS)
-                    add_plane(p, x, dy, first, TAPS, sum);
-                else
-                    add_plane(p, x, dy, first, count, sum);
+                add_plane(p, x, dy, offset, sum);
             }
-            for (int t = 0; t < count; t++)
+            for (int t = 0; t < TAPS; t++)
                 total[t] = vsum(sum[t]);
             d->store[WK_AS_F32]((char *)wk_at_host(v->wt) +
                                     (size_t)(group * v->nk + first) * d->size,
-                                total, count, 1);
+                                total, wk_min_i64(TAPS, v->nk - first), 1);
         }
 }
 
