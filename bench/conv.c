@@ -5,8 +5,9 @@
  *
  * A case is conv:dtype:b x c x h x w:o x k x k:stride:padding:groups, or
  * maxpool:dtype:b x c x h x w:k x k:stride:padding.  Back means gradients of
- * sum(y * dy) for all operands.  Medians of 9 samples; bench/peers_conv.py takes the same
- * arguments.  Without arguments: the layers of ResNet-18, some depthwise ones, pooling. */
+ * sum(y * dy) for all operands; GB/s are the operands' and the result's bytes over the time of
+ * a forward run, beside which bench/memory stands.  Medians of 9 samples; bench/peers_conv.py takes
+ * the same arguments.  Without arguments: the layers of ResNet-18, some depthwise ones, pooling. */
 #include <wick/wick.h>
 
 #include <stdio.h>
@@ -118,8 +119,8 @@ int main(int argc, char **argv)
 {
     int count = argc > 1 ? argc - 1 : (int)(sizeof standard / sizeof *standard);
     printf("%d threads, %s\n", wk_threads(), wk_device_detail(wk_default_device()));
-    printf("%-42s %12s %10s %12s %10s\n", "case", "forward us", "GFLOP/s", "and back us",
-           "GFLOP/s");
+    printf("%-42s %12s %10s %12s %10s %8s\n", "case", "forward us", "GFLOP/s", "and back us",
+           "GFLOP/s", "GB/s");
     for (int i = 0; i < count && wk_ok(); i++) {
         const char *text = argc > 1 ? argv[i + 1] : standard[i];
         wk_scope    scope = wk_mark();
@@ -136,9 +137,11 @@ int main(int argc, char **argv)
         j.dy = wk_randn_of(dtype, wk_shape_of(y));
         double flops = 2.0 * (double)(j.kh * j.kw) * (double)wk_count(y) *
                        (j.o ? (double)(j.c / j.groups) : 0);
+        double bytes = (double)wk_dtype_size(dtype) *
+                       (double)(wk_count(j.x) + wk_count(y) + (j.o ? wk_count(j.weight) : 0));
         double there = measure(&j, false), back = measure(&j, true);
-        printf("%-42s %12.1f %10.1f %12.1f %10.1f\n", text, 1e6 * there, 1e-9 * flops / there,
-               1e6 * back, 3e-9 * flops / back);
+        printf("%-42s %12.1f %10.1f %12.1f %10.1f %8.1f\n", text, 1e6 * there, 1e-9 * flops / there,
+               1e6 * back, 3e-9 * flops / back, 1e-9 * bytes / there);
         fflush(stdout);
         wk_sweep(scope);
         wk_device_trim(wk_default_device());

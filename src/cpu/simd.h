@@ -43,11 +43,22 @@ static inline void vstore(float *p, vf a) { *(vf_any *)p = a; }
 static inline vf   vset(float a) { return a - (vf){ 0 }; }
 static inline vi   viset(int32_t a) { return a - (vi){ 0 }; }
 
+#if defined __AVX2__ && !defined __AVX512F__
+/* -1 in the first n lanes */
+static inline __m256i            vfirst(int64_t n)
+{
+    static const int32_t mask[2 * VF] = { -1, -1, -1, -1, -1, -1, -1, -1 };
+    return _mm256_loadu_si256((const __m256i *)(const void *)(mask + VF - n));
+}
+#endif
+
 /* The first n lanes, 0 <= n <= VF; the others are 0. */
 static inline vf vload_part(const float *p, int64_t n)
 {
 #if defined __AVX512F__
     return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#elif defined __AVX2__
+    return _mm256_maskload_ps(p, vfirst(n));
 #else
     vf a = { 0 };
     memcpy(&a, p, (size_t)n * sizeof *p);

@@ -269,6 +269,30 @@ static double train(void)
 
 TEST(allocations_of_training) { sweep("train", train); }
 
+/* A strided convolution, one of single channels and a Winograd one, there and back. */
+static double convolve(void)
+{
+    double sum = 0;
+    for (int i = 0; i < 2 && wk_ok(); i++) {
+        wk_scope   s = wk_mark();
+        wk_dtype   dtype = i ? WK_BF16 : WK_F32;
+        wk_tensor *x = wk_track(wk_randn_of(dtype, WK_SHAPE(2, 16, 13, 12)));
+        wk_tensor *a = wk_track(wk_randn_of(dtype, WK_SHAPE(16, 1, 3, 3)));
+        wk_tensor *b = wk_track(wk_randn_of(dtype, WK_SHAPE(16, 16, 3, 3)));
+        wk_tensor *y = wk_conv2d(x, a, .padding = WK_SHAPE(1), .groups = 16);
+        y = wk_conv2d(y, b, .padding = WK_SHAPE(1));
+        y = wk_conv2d(y, b, .padding = WK_SHAPE(1), .stride = WK_SHAPE(2));
+        wk_tensor *loss = wk_mean(wk_mul(y, y));
+        wk_backward(loss);
+        if (wk_ok())
+            sum += wk_item(loss) + wk_item(wk_mean(wk_abs(wk_grad(x))));
+        wk_sweep(s);
+    }
+    return sum;
+}
+
+TEST(allocations_of_convolution) { sweep("convolve", convolve); }
+
 /* An optimiser whose step failed does the next one. */
 TEST(optimisers_survive_failures)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* conv.c - convolution and its transpose as products of matrices, and their fields.
+/* conv.c - convolution and its transpose as products of matrices.
  *
  * y [o, places] = w [o, c k] x the windows of x [c k, places].  The windows are never
  * written down: a panel of them is gathered in the form that the engine reads, a part of
@@ -10,206 +10,6 @@
 enum { MOST_NR = CONV_MOST_NR, PANELS = 4, KC = 512, ALIGN = 64 };
 
 static size_t aligned(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
-
-/* ---- What a call is about ----------------------------------------------- */
-
-static void sizes_of(const wk_tensor *x, int64_t n[3], int64_t *count)
-{
-    *count = 1;
-    for (int i = 0; i < 3; i++) {
-        n[i] = i < 5 - x->shape.rank ? 1 : x->shape.dim[x->shape.rank - 3 + i];
-        *count *= n[i];
-    }
-}
-
-/* n elements, stride apart. */
-static void take_every(char *to, const char *from, int64_t n, int64_t stride, size_t size)
-{
-    int64_t i = 0;
-    if (size == 4 && stride == 2)
-        for (int64_t left; i < n; i += left) {
-            left = wk_min_i64(VF, n - i);
-            vstore_part((float *)(void *)to + i,
-                        vload_even((const float *)(const void *)from + 2 * i, left), left);
-        }
-    if (size == 2 && stride == 2) /* two are a word, but what is behind the last is not read */
-        for (int64_t left; i + 1 < n; i += left) {
-            left = wk_min_i64(VF, n - 1 - i);
-            vnarrow_part((uint16_t *)(void *)to + i,
-                         (vu)vload_part((const float *)(const void *)from + i, left), left);
-        }
-    for (; i < n; i++)
-        if (size == 4)
-            ((uint32_t *)(void *)to)[i] = ((const uint32_t *)(const void *)from)[i * stride];
-        else
-            ((uint16_t *)(void *)to)[i] = ((const uint16_t *)(const void *)from)[i * stride];
-}
-
-typedef struct {
-    const conv *v;
-    char       *to;
-} sampling;
-
-static void sample_planes(void *ctx, int64_t begin, int64_t end)
-{
-    const sampling *s = ctx;
-    const conv     *v = s->v;
-    size_t          size = wk_dtypes[v->xt->dtype].size;
-    const char     *from = wk_at_host(v->xt);
-    char           *to = s->to + (size_t)(begin * v->ny) * size;
-    for (int64_t plane = begin; plane < end; plane++)
-        for (int64_t i = 0; i < v->y[0]; i++)
-            for (int64_t j = 0; j < v->y[1]; j++, to += (size_t)v->y[2] * size) {
-                int64_t row = (plane * v->x[0] + i * v->stride[0]) * v->x[1] + j * v->stride[1];
-                take_every(to, from + (size_t)(row * v->x[2]) * size, v->y[2], v->stride[2], size);
-            }
-}
-
-/* Every element that a 1 x 1 kernel with a stride reads, as a tensor of its own. */
-static bool subsample(conv *v)
-{
-    int      rank = v->xt->shape.rank;
-    wk_shape shape = v->xt->shape;
-    for (int i = 3; i > 5 - rank; i--)
-        shape.dim[rank - 4 + i] = v->y[i - 1];
-    wk_tensor *some = wk_pool(wk_tensor_new(wk_cpu_device(), v->xt->dtype, shape));
-    if (!some)
-        return false;
-    wk_parallel(wk_dim(some, 0) * wk_dim(some, 1), 8192 / v->ny + 1, sample_planes,
-                &(sampling){ v, wk_at_host(some) });
-    v->xt = some;
-    v->nx = v->ny;
-    memcpy(v->x, v->y, sizeof v->x);
-    for (int i = 0; i < 3; i++)
-        v->stride[i] = 1;
-    return true;
-}
-
-bool conv_read(conv *v, const wk_call *c)
-{
-    int id = c->op->id;
-    v->xt = id == WK_OP_conv_transpose ? c->out : c->in[0];
-    v->wt = id == WK_OP_conv_weight ? c->out : c->in[1];
-    v->yt = id == WK_OP_conv ? c->out : c->in[id == WK_OP_conv_weight];
-    memcpy(v->stride, c->opt.window.stride, sizeof v->stride);
-    memcpy(v->dilation, c->opt.window.dilation, sizeof v->dilation);
-    memcpy(v->before, c->opt.window.before, sizeof v->before);
-    sizes_of(v->xt, v->x, &v->nx);
-    sizes_of(v->wt, v->k, &v->nk);
-    sizes_of(v->yt, v->y, &v->ny);
-    v->b = wk_dim(v->xt, 0);
-    v->groups = c->opt.window.groups;
-    v->c_of = wk_dim(v->wt, 1);
-    v->o_of = wk_dim(v->wt, 0) / v->groups;
-    bool fits = is_plain_float(v->xt->dtype) && is_plain_float(v->wt->dtype) &&
-                is_plain_float(v->yt->dtype) && v->nx && v->ny && v->b && v->c_of && v->o_of;
-    bool skips = id != WK_OP_conv_transpose && v->nk == 1;
-    for (int i = 0; i < 3; i++)
-        skips &= v->before[i] == 0 && (v->y[i] - 1) * v->stride[i] < v->x[i];
-    skips &= v->stride[0] * v->stride[1] * v->stride[2] > 1;
-    return fits && (!skips || subsample(v));
-}
-
-/* ---- Fields ------------------------------------------------------------- */
-
-typedef struct {
-    const field   *f;
-    const char    *from;
-    char          *to;
-    const int64_t *n; /* of the image */
-    size_t         size;
-} padding;
-
-/* Elements at u >= border of a row, whose first is element 0 of the image. */
-static void split_row(const field *f, char *to, const char *from, int64_t count, size_t size)
-{
-    int64_t width = divide_up(f->size[2], f->split), u = f->border[2];
-    if (f->split == 1) {
-        memcpy(to + (size_t)u * size, from, (size_t)count * size);
-        return;
-    }
-    for (int64_t r = 0; r < f->split; r++) { /* all that go to the same row */
-        int64_t first = ((r - u) % f->split + f->split) % f->split;
-        int64_t at = r * width + (u + first) / f->split;
-        take_every(to + (size_t)at * size, from + (size_t)first * size,
-                   divide_up(count - first, f->split), f->split, size);
-    }
-}
-
-static void pad_planes(void *ctx, int64_t begin, int64_t end)
-{
-    const padding *p = ctx;
-    const field   *f = p->f;
-    int64_t        row = divide_up(f->size[2], f->split) * f->split;
-    int64_t        count = wk_min_i64(p->n[2], f->size[2] - f->border[2]);
-    for (int64_t plane = begin; plane < end; plane++) {
-        const char *from = p->from + (size_t)(plane * p->n[0] * p->n[1] * p->n[2]) * p->size;
-        char       *to = p->to + (size_t)(plane * f->plane) * p->size;
-        memset(to, 0, (size_t)f->plane * p->size);
-        for (int64_t i = 0; i < f->size[0]; i++)
-            for (int64_t j = 0; j < f->size[1]; j++, to += (size_t)row * p->size) {
-                int64_t a = i - f->border[0], b = j - f->border[1];
-                if (a >= 0 && a < p->n[0] && b >= 0 && b < p->n[1] && count > 0)
-                    split_row(f, to, from + (size_t)((a * p->n[1] + b) * p->n[2]) * p->size, count,
-                              p->size);
-            }
-    }
-}
-
-bool conv_field(field *f, const wk_tensor *from, const int64_t n[3])
-{
-    bool as_it_is = f->split == 1;
-    f->dtype = from->dtype;
-    f->data = wk_at_host(from);
-    for (int i = 0; i < 3; i++)
-        as_it_is &= !f->border[i] && f->size[i] <= n[i];
-    if (as_it_is)
-        memcpy(f->size, n, sizeof f->size);
-    f->plane = f->size[0] * f->size[1] * divide_up(f->size[2], f->split) * f->split;
-    f->later &= !as_it_is;
-    memcpy(f->n, n, sizeof f->n);
-    if (as_it_is || f->later)
-        return true;
-    int64_t    planes = wk_dim(from, 0) * wk_dim(from, 1);
-    wk_tensor *room =
-        wk_pool(wk_tensor_new(wk_cpu_device(), from->dtype, WK_SHAPE(planes, f->plane)));
-    if (!room)
-        return false;
-    padding p = { f, f->data, wk_at_host(room), n, wk_dtypes[from->dtype].size };
-    wk_parallel(planes, 8192 / f->plane + 1, pad_planes, &p);
-    f->data = p.to;
-    return wk_ok();
-}
-
-const float *conv_plane(const field *f, int64_t plane, float *room)
-{
-    const float *data = (const float *)(const void *)f->data;
-    if (!f->later)
-        return data + plane * f->plane;
-    data += plane * f->n[0] * f->n[1] * f->n[2];
-    padding p = { f, (const char *)(const void *)data, (char *)(void *)room, f->n, sizeof *data };
-    pad_planes(&p, 0, 1);
-    return room;
-}
-
-bool conv_field_of_x(field *f, const conv *v)
-{
-    f->split = v->stride[2];
-    for (int i = 0; i < 3; i++) {
-        f->border[i] = wk_max_i64(v->before[i], 0);
-        f->size[i] = (v->y[i] - 1) * v->stride[i] + (v->k[i] - 1) * v->dilation[i] + 1 +
-                     f->border[i] - v->before[i];
-    }
-    return conv_field(f, v->xt, v->x);
-}
-
-int64_t conv_offset(const field *f, const conv *v, const int64_t k[3])
-{
-    int64_t at[3];
-    for (int i = 0; i < 3; i++)
-        at[i] = k[i] * v->dilation[i] + f->border[i] - v->before[i];
-    return field_at(f, at[0], at[1], at[2]);
-}
 
 /* ---- A product ---------------------------------------------------------- */
 
@@ -224,9 +24,11 @@ typedef struct {
     bool             depthwise, taps_first;
     wk_mat           a; /* [groups m, c taps], or [groups m, taps c] */
 
-    int64_t k, kc, panels, blocks, down; /* panels of places, PANELS a block; of rows */
-    size_t  a_panel, b_panel, room, sums;
-    char   *packed;
+    int64_t  plane;               /* of a channel of the result */
+    int64_t *row;                 /* [k] of the windows: where they begin in the field */
+    int64_t  k, kc, panels, down; /* panels of places; of rows */
+    size_t   a_panel, b_panel, room, sums;
+    char    *packed;
 } product;
 
 static void pack_panels(void *ctx, int64_t begin, int64_t end)
@@ -243,118 +45,9 @@ static void pack_panels(void *ctx, int64_t begin, int64_t end)
     }
 }
 
-int conv_runs(const conv_places *p, int64_t j, int cols, conv_run runs[CONV_MOST_NR])
-{
-    int n = 0;
-    for (int lane = 0, count; lane < cols; lane += count, j += count) {
-        int64_t image = j / p->count, at = j % p->count, w = at % p->grid[2];
-        int64_t h = at / p->grid[2] % p->grid[1], d = at / p->grid[2] / p->grid[1];
-        count = (int)wk_min_i64(p->grid[2] - w, cols - lane);
-        runs[n++] =
-            (conv_run){ lane, count, image * p->image_from + d * p->from[0] + h * p->from[1] + w,
-                        image * p->image_to + p->to_first + d * p->to[0] + h * p->to[1] +
-                            w * p->to[2] };
-    }
-    return n;
-}
-
-/* ---- Gathering ---------------------------------------------------------- */
-
-/* k rows of one run that is as wide as a panel. */
-static void gather_whole(const field *f, char *to, int width, const int64_t *row, int64_t k,
-                         int64_t from)
-{
-    size_t size = wk_dtypes[f->dtype].size, bytes = (size_t)width * size;
-    for (int64_t i = 0; i < k; i++, to += bytes) {
-        const char *at = f->data + (size_t)(row[i] + from) * size;
-        for (size_t b = 0; b < bytes; b += VBYTES)
-            memcpy(to + b, at + b, VBYTES);
-    }
-}
-
-#if defined __AVX512F__
-typedef struct {
-    int      vector;
-    bool     first, last; /* of those that make up the vector */
-    uint32_t mask;
-    int64_t  from; /* where lane 0 would be */
-} part;
-
-static int parts_of(const conv_run *runs, int n, int lanes, part *parts)
-{
-    int count = 0;
-    for (int i = 0; i < n; i++)
-        for (int lane = runs[i].lane, end = lane + runs[i].count; lane < end;) {
-            int vector = lane / lanes,
-                stop = (vector + 1) * lanes < end ? (vector + 1) * lanes : end;
-            uint32_t mask = (uint32_t)(((1ull << (stop - lane)) - 1) << lane % lanes);
-            bool     first = !count || parts[count - 1].vector != vector;
-            if (count)
-                parts[count - 1].last = first;
-            parts[count++] =
-                (part){ vector, first, true, mask, runs[i].from + vector * lanes - runs[i].lane };
-            lane = stop;
-        }
-    return count;
-}
-
-#define LOAD(name, T, load, store)                                                                 \
-    static void name(T *to, int width, const T *from, const int64_t *row, int64_t k,               \
-                     const part *parts, int count)                                                 \
-    {                                                                                              \
-        for (int64_t i = 0; i < k; i++, to += width) {                                             \
-            const T *base = from + row[i];                                                         \
-            __m512i  v = _mm512_setzero_si512();                                                   \
-            for (int s = 0; s < count; s++) {                                                      \
-                v = load(parts[s].first ? _mm512_setzero_si512() : v, parts[s].mask,               \
-                         base + parts[s].from);                                                    \
-                if (parts[s].last)                                                                 \
-                    store(to + parts[s].vector * (int)(64 / sizeof(T)), v);                        \
-            }                                                                                      \
-        }                                                                                          \
-    }
-#define LOAD32(v, mask, p) _mm512_mask_loadu_epi32(v, (__mmask16)(mask), p)
-LOAD(gather32, uint32_t, LOAD32, _mm512_storeu_si512)
-LOAD(gather16, uint16_t, _mm512_mask_loadu_epi16, _mm512_storeu_si512)
-
-void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
-                 const conv_run *runs, int n)
-{
-    if (n == 1 && runs[0].count == width) {
-        gather_whole(f, to, width, row, k, runs[0].from);
-        return;
-    }
-    part parts[2 * MOST_NR];
-    bool wide = f->dtype == WK_F32;
-    int  count = parts_of(runs, n, wide ? 16 : 32, parts);
-    if (wide)
-        gather32(to, width, (const uint32_t *)(const void *)f->data, row, k, parts, count);
-    else
-        gather16(to, width, (const uint16_t *)(const void *)f->data, row, k, parts, count);
-}
-#else
-void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
-                 const conv_run *runs, int n)
-{
-    if (n == 1 && runs[0].count == width) {
-        gather_whole(f, to, width, row, k, runs[0].from);
-        return;
-    }
-    size_t size = wk_dtypes[f->dtype].size;
-    int    used = runs[n - 1].lane + runs[n - 1].count;
-    for (int64_t i = 0; i < k; i++) {
-        char *at = (char *)to + (size_t)(i * width) * size;
-        for (int s = 0; s < n; s++)
-            memcpy(at + (size_t)runs[s].lane * size,
-                   f->data + (size_t)(row[i] + runs[s].from) * size, (size_t)runs[s].count * size);
-        memset(at + (size_t)used * size, 0, (size_t)(width - used) * size);
-    }
-}
-#endif
-
 /* ---- Results ------------------------------------------------------------ */
 
-void conv_put(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart)
+void conv_put_part(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart)
 {
     float row[VF];
     if (dtype == WK_F32 && apart == 1) {
@@ -378,24 +71,39 @@ void conv_put(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart)
     }
 #endif
     vstore(row, x);
-    wk_dtypes[dtype].store[WK_AS_F32](to, row, n, apart);
+    if (dtype == WK_F32)
+        for (int64_t l = 0; l < n; l++)
+            ((float *)to)[l * apart] = row[l];
+    else
+        wk_dtypes[dtype].store[WK_AS_F32](to, row, n, apart);
+}
+
+/* Fetch where results will go, while they are still computed. */
+static void expect(const product *p, int64_t group, int64_t i, int rows, const conv_run *runs,
+                   int n)
+{
+    int64_t size = (int64_t)wk_dtypes[p->out->dtype].size;
+    char   *to = (char *)wk_at_host(p->out) + (group * p->m + i) * p->plane * size;
+    for (int r = 0; r < rows; r++, to += p->plane * size)
+        for (int s = 0; s < n; s++)
+            __builtin_prefetch(to + runs[s].to * size, 1);
 }
 
 static void finish(const product *p, int64_t group, int64_t i, int rows, const conv_run *runs,
                    int n, const float *sums)
 {
-    int64_t plane = wk_count(p->out) / wk_dim(p->out, 0) / wk_dim(p->out, 1);
     int64_t size = (int64_t)wk_dtypes[p->out->dtype].size, apart = p->at.to[2];
     for (int r = 0; r < rows; r++, sums += p->e->nr) {
         int64_t channel = group * p->m + i + r;
         vf      bias = vset(p->bias ? p->bias[channel] : 0);
         for (int s = 0; s < n; s++) {
-            char *to = (char *)wk_at_host(p->out) + (channel * plane + runs[s].to) * size;
-            for (int64_t l = 0, left; l < runs[s].count; l += left, to += left * apart * size) {
-                left = wk_min_i64(VF, runs[s].count - l);
-                conv_put(to, p->out->dtype, vload_part(sums + runs[s].lane + l, left) + bias, left,
-                         apart);
-            }
+            char        *to = (char *)wk_at_host(p->out) + (channel * p->plane + runs[s].to) * size;
+            const float *from = sums + runs[s].lane;
+            int64_t      left = runs[s].count;
+            for (; left >= VF; left -= VF, from += VF, to += VF * apart * size)
+                conv_put(to, p->out->dtype, vload(from) + bias, VF, apart);
+            if (left)
+                conv_put(to, p->out->dtype, vload_part(from, left) + bias, left, apart);
         }
     }
 }
@@ -418,28 +126,27 @@ typedef struct { /* a block of places, of one group */
     int64_t  group, j, cols[PANELS];
     int      panels, n[PANELS], joined[PANELS];
     conv_run runs[PANELS][MOST_NR], results[PANELS][MOST_NR];
-    int64_t *row; /* of a part of k: where it begins in the field */
     char    *room, *b;
     float   *sums;
 } block;
 
-/* The windows' rows at .. at + k of all panels. */
+/* The windows' rows at .. at + k of all panels, some at a time: what lies side by side is read
+ * together. */
 static void gather_block(const product *p, const block *w, int64_t at, int64_t k)
 {
     const wk_engine *e = p->e;
-    for (int64_t i = 0; i < k; i++) {
-        int64_t of = p->taps_first ? p->c : p->taps, first = (at + i) / of, second = (at + i) % of;
-        int64_t c = p->taps_first ? second : first, t = p->taps_first ? first : second;
-        w->row[i] = (w->group * p->c + c) * p->f.plane + p->offset[t];
-    }
-    for (int j = 0; j < w->panels; j++) {
-        char  *panel = w->b + (size_t)j * p->b_panel;
-        bool   direct = e == &WK_ISA(engine) && p->f.dtype == WK_F32;
-        wk_mat x = { w->room, p->f.dtype, 1, e->nr };
-        conv_gather(&p->f, direct ? panel : w->room, e->nr, w->row, k, w->runs[j], w->n[j]);
-        if (!direct)
-            e->pack_b(panel, &x, w->cols[j], k);
-    }
+    const bool       direct = e == &WK_ISA(engine);
+    const int64_t    some = direct ? 32 : k;
+    for (int64_t i = 0; i < k; i += some)
+        for (int j = 0; j < w->panels; j++) {
+            char   *panel = w->b + (size_t)j * p->b_panel;
+            wk_mat  x = { w->room, p->f.dtype, 1, e->nr };
+            int64_t rows = wk_min_i64(some, k - i);
+            conv_gather(&p->f, direct ? panel + i * e->nr * 4 : w->room, e->nr, p->row + at + i,
+                        rows, w->runs[j], w->n[j]);
+            if (!direct)
+                e->pack_b(panel, &x, w->cols[j], k);
+        }
 }
 
 static void multiply_block(const product *p, const block *w)
@@ -460,6 +167,8 @@ static void multiply_block(const product *p, const block *w)
                 t.cols = (int)w->cols[j];
                 t.next = j + 1 < w->panels ? t.a : (const char *)t.a + p->a_panel;
                 t.c = w->sums + (p->k > p->kc ? (i * PANELS + j) * tile : 0);
+                if (last)
+                    expect(p, w->group, i * e->mr, t.rows, w->results[j], w->joined[j]);
                 e->kernel(&t);
                 if (last)
                     finish(p, w->group, i * e->mr, t.rows, w->results[j], w->joined[j], t.c);
@@ -468,33 +177,43 @@ static void multiply_block(const product *p, const block *w)
     }
 }
 
+typedef struct { /* products of the same images, block by block: what one reads the next finds */
+    const product *p;
+    int64_t        count, blocks;
+    size_t         room;
+} products;
+
+static void find_runs(const product *p, block *w, int64_t panel)
+{
+    int     n = w->panels++;
+    int64_t j = panel * p->e->nr;
+    w->cols[n] = wk_min_i64(p->e->nr, p->b * p->at.count - j);
+    w->n[n] = conv_runs(&p->at, j, (int)w->cols[n], w->runs[n]);
+    w->joined[n] = join_runs(w->results[n], w->runs[n], w->n[n], p->at.to[2]);
+    for (int s = 0; s < w->n[n]; s++)
+        w->runs[n][s].from += w->group * p->c * p->f.plane;
+}
+
 static void multiply_blocks(void *ctx, int64_t begin, int64_t end)
 {
-    const product   *p = ctx;
-    const wk_engine *e = p->e;
+    const products  *all = ctx;
+    const wk_engine *e = all->p->e;
     block            w;
-    char *all = wk_scratch(aligned((size_t)p->kc * sizeof *w.row) + p->room + PANELS * p->b_panel +
-                           p->sums);
-    if (!all)
+    w.room = wk_scratch(all->room);
+    if (!w.room)
         return;
-    w.row = (int64_t *)(void *)all;
-    w.room = all + aligned((size_t)p->kc * sizeof *w.row);
-    w.b = w.room + p->room;
-    w.sums = (float *)(void *)(w.b + PANELS * p->b_panel);
     if (e->begin)
         e->begin();
     for (int64_t item = begin; item < end; item++) {
-        w.group = item / p->blocks;
+        const product *p = &all->p[item % all->count];
+        int64_t        at = item / all->count % all->blocks;
+        w.group = item / all->count / all->blocks;
+        w.b = w.room + p->room;
+        w.sums = (float *)(void *)(w.b + PANELS * p->b_panel);
         w.panels = 0;
-        int64_t from = item % p->blocks * p->panels / p->blocks;
-        int64_t to = (item % p->blocks + 1) * p->panels / p->blocks;
-        for (int64_t panel = from; panel < to; panel++, w.panels++) {
-            int64_t j = panel * e->nr;
-            w.cols[w.panels] = wk_min_i64(e->nr, p->b * p->at.count - j);
-            w.n[w.panels] = conv_runs(&p->at, j, (int)w.cols[w.panels], w.runs[w.panels]);
-            w.joined[w.panels] =
-                join_runs(w.results[w.panels], w.runs[w.panels], w.n[w.panels], p->at.to[2]);
-        }
+        for (int64_t panel = at * p->panels / all->blocks;
+             panel < (at + 1) * p->panels / all->blocks; panel++)
+            find_runs(p, &w, panel);
         multiply_block(p, &w);
     }
     if (e->end)
@@ -504,46 +223,63 @@ static void multiply_blocks(void *ctx, int64_t begin, int64_t end)
 /* ---- One channel at a time ----------------------------------------------- */
 
 /* Where groups read one channel and make one, there is nothing to share between rows of a
- * matrix: each result is the sum of its taps, a few vectors of neighbours at a time. */
-static void sum_row(const product *p, const float *x, float *y, const float *tap, float bias)
+ * matrix: each result is the sum of its taps, some vectors of results at a time.  The last
+ * ones of a row overlap; whole: rows are not shorter than a vector. */
+INLINE void sum_plane(const product *p, const float *x, char *to, const float *tap, vf bias,
+                      bool whole)
 {
     enum { AT_ONCE = 4 };
-    int64_t n = p->at.grid[2], apart = p->at.to[2], i = 0;
-    for (; apart == 1 && i + AT_ONCE * VF <= n; i += AT_ONCE * VF) {
-        vf sum[AT_ONCE] = { vset(bias), vset(bias), vset(bias), vset(bias) };
-        for (int64_t t = 0; t < p->taps; t++)
-            for (int v = 0; v < AT_ONCE; v++)
-                sum[v] = vfma(vset(tap[t]), vload(x + p->offset[t] + i + v * VF), sum[v]);
+    const conv_places *at = &p->at;
+    const wk_dtype     dtype = p->out->dtype;
+    const int64_t      width = at->grid[2], n = whole ? VF : width;
+    int64_t            i = 0, j = 0, w = 0;
+    while (i < at->grid[0]) {
+        const float *from[AT_ONCE];
+        char        *y[AT_ONCE];
+        vf           sum[AT_ONCE];
+        UNROLLED
+        for (int v = 0; v < AT_ONCE; v++) {
+            sum[v] = bias;
+            from[v] = i < at->grid[0] ? x + i * at->from[0] + j * at->from[1] + w : from[0];
+            y[v] = i < at->grid[0] ? to + (size_t)w * wk_dtypes[dtype].size : y[0];
+            if (w + n < width) {
+                w = wk_min_i64(w + n, width - n);
+                continue;
+            }
+            to += (size_t)width * wk_dtypes[dtype].size;
+            w = 0;
+            i += j + 1 == at->grid[1];
+            j = j + 1 == at->grid[1] ? 0 : j + 1;
+        }
+        for (int64_t t = 0; t < p->taps; t++) {
+            UNROLLED
+            for (int v = 0; v < AT_ONCE; v++) {
+                const float *f = from[v] + p->offset[t];
+                sum[v] = vfma(vset(tap[t]), whole ? vload(f) : vload_part(f, n), sum[v]);
+            }
+        }
+        UNROLLED
         for (int v = 0; v < AT_ONCE; v++)
-            vstore(y + i + v * VF, sum[v]);
-    }
-    for (; i < n; i += VF) {
-        int64_t left = wk_min_i64(VF, n - i);
-        vf      sum = vset(bias);
-        for (int64_t t = 0; t < p->taps; t++)
-            sum = vfma(vset(tap[t]), vload_part(x + p->offset[t] + i, left), sum);
-        if (apart == 1)
-            vstore_part(y + i, sum, left);
-        for (int64_t l = 0; apart > 1 && l < left; l++)
-            y[(i + l) * apart] = sum[l];
+            conv_put(y[v], dtype, sum[v], n, 1);
     }
 }
 
 static void sum_planes(void *ctx, int64_t begin, int64_t end)
 {
     const product       *p = ctx;
-    int64_t              plane = wk_count(p->out) / wk_dim(p->out, 0) / wk_dim(p->out, 1);
+    const conv_places   *at = &p->at;
     const wk_dtype_info *d = &wk_dtypes[p->a.dtype];
-    float               *tap = wk_scratch((size_t)(p->taps + p->f.plane) * sizeof *tap);
+    float               *tap = wk_scratch((size_t)(p->taps + p->f.plane + 1) * sizeof *tap);
     for (int64_t item = begin; tap && item < end; item++) {
-        int64_t      group = item % p->groups;
+        int64_t      group = item % p->groups, size = (int64_t)wk_dtypes[p->out->dtype].size;
         const float *x = conv_plane(&p->f, item, tap + p->taps);
-        float       *y = wk_f32(p->out) + item * plane + p->at.to_first;
-        d->load[WK_AS_F32](tap, wk_mat_at(p->a, group, 0).data, p->taps, p->a.col);
-        for (int64_t i = 0; i < p->at.grid[0]; i++)
-            for (int64_t j = 0; j < p->at.grid[1]; j++)
-                sum_row(p, x + i * p->at.from[0] + j * p->at.from[1],
-                        y + i * p->at.to[0] + j * p->at.to[1], tap, p->bias ? p->bias[group] : 0);
+        char        *to = (char *)wk_at_host(p->out) + item * at->count * size;
+        vf           bias = vset(p->bias ? p->bias[group] : 0);
+        d->load[WK_AS_F32](tap, wk_mat_at(p->a, group, 0).data, p->taps, 1);
+        if (at->grid[2] >= VF)
+            sum_plane(p, x, to, tap, bias, true);
+        else
+            sum_plane(p, x, to, tap, bias, false);
     }
 }
 
@@ -559,25 +295,15 @@ static void join_axes(conv_places *p)
         }
 }
 
-static bool run_product(product *p)
+/* What a product needs: its weights in panels, and where its windows' elements lie. */
+static bool prepare(product *p)
 {
     const wk_engine *e = p->e;
-    join_axes(&p->at);
     p->k = p->c * p->taps;
-    p->at.count = p->at.grid[0] * p->at.grid[1] * p->at.grid[2];
-    p->at.image_from = p->groups * p->c * p->f.plane;
-    p->at.image_to = wk_count(p->out) / wk_dim(p->out, 0);
-    if (p->depthwise) {
-        wk_parallel(p->b * p->groups, 16384 / (p->at.count * p->taps) + 1, sum_planes, p);
-        return wk_ok();
-    }
     p->kc = divide_up(p->k, divide_up(p->k, wk_min_i64(KC, e->kc)));
     p->kc = divide_up(p->kc, e->kr) * e->kr;
     p->down = divide_up(p->m, e->mr);
     p->panels = divide_up(p->b * p->at.count, e->nr);
-    p->blocks = divide_up(p->panels, PANELS);
-    if (p->blocks * p->groups < 4 * wk_threads())
-        p->blocks = wk_min_i64(p->panels, divide_up(4 * wk_threads(), p->groups));
     p->a_panel = aligned((size_t)(divide_up(p->k, e->kr) * e->kr * e->mr * e->a_size));
     p->b_panel = aligned((size_t)(p->kc * e->nr * e->b_size));
     p->room = aligned((size_t)(p->kc * e->nr) * wk_dtypes[p->f.dtype].size);
@@ -585,11 +311,43 @@ static bool run_product(product *p)
         (size_t)(e->mr * e->nr) * sizeof(float) * (size_t)(p->k > p->kc ? p->down * PANELS : 1);
     int64_t    size = p->groups * p->down * (int64_t)p->a_panel;
     wk_tensor *packed = wk_pool(wk_tensor_new(wk_cpu_device(), WK_U8, WK_SHAPE(size)));
-    if (!packed)
+    wk_tensor *row = wk_pool(wk_tensor_new(wk_cpu_device(), WK_I64, WK_SHAPE(p->k)));
+    if (!packed || !row)
         return false;
     p->packed = wk_at_host(packed);
+    p->row = wk_at_host(row);
+    for (int64_t i = 0; i < p->k; i++) {
+        int64_t c = p->taps_first ? i % p->c : i / p->taps;
+        int64_t t = p->taps_first ? i / p->c : i % p->taps;
+        p->row[i] = c * p->f.plane + p->offset[t];
+    }
     wk_parallel(p->groups * p->down, 65536 / (int64_t)p->a_panel + 1, pack_panels, p);
-    wk_parallel(p->groups * p->blocks, 1, multiply_blocks, p);
+    return true;
+}
+
+static bool run_products(product *p, int64_t count)
+{
+    products all = { p, count, 1, 0 };
+    for (int64_t i = 0; i < count; i++, p++) {
+        join_axes(&p->at);
+        p->at.count = p->at.grid[0] * p->at.grid[1] * p->at.grid[2];
+        p->at.image_from = p->groups * p->c * p->f.plane;
+        p->at.image_to = wk_count(p->out) / wk_dim(p->out, 0);
+        p->plane = p->at.image_to / wk_dim(p->out, 1);
+        if (p->depthwise) {
+            wk_parallel(p->b * p->groups, 16384 / (p->at.count * p->taps) + 1, sum_planes, p);
+            return wk_ok();
+        }
+        if (!prepare(p))
+            return false;
+        size_t  room = p->room + PANELS * p->b_panel + p->sums;
+        int64_t blocks = divide_up(p->panels, PANELS), least = 4 * wk_threads();
+        if (blocks * p->groups < least)
+            blocks = wk_min_i64(p->panels, divide_up(least, p->groups));
+        all.blocks = wk_max_i64(all.blocks, blocks);
+        all.room = all.room < room ? room : all.room;
+    }
+    wk_parallel(all.p->groups * all.blocks * count, count, multiply_blocks, &all);
     return wk_ok();
 }
 
@@ -615,41 +373,47 @@ static bool read_bias(const wk_tensor *bias, const float **out)
 
 /* ---- conv --------------------------------------------------------------- */
 
+/* turned: with the kernel's elements in opposite order. */
+static bool convolve(const conv *v, product *p, bool turned)
+{
+    p->depthwise = p->f.later = conv_is_depthwise(v);
+    p->e = engine_for(v->wt->dtype == WK_BF16, v->o_of, v->b * v->ny);
+    p->f.dtype = p->depthwise ? WK_F32 : conv_dtype(p->e, v->xt);
+    p->offset = wk_alloc_array((size_t)v->nk, sizeof *p->offset);
+    if (!p->offset || !conv_field_of_x(&p->f, v)) {
+        wk_free(p->offset);
+        return false;
+    }
+    for (int64_t i = 0; i < v->k[0]; i++)
+        for (int64_t j = 0; j < v->k[1]; j++)
+            for (int64_t k = 0; k < v->k[2]; k++, p->taps++)
+                p->offset[turned ? v->nk - 1 - p->taps : p->taps] =
+                    conv_offset(&p->f, v, (int64_t[]){ i, j, k });
+    p->b = v->b;
+    p->groups = v->groups;
+    p->m = v->o_of;
+    p->c = v->c_of;
+    memcpy(p->at.grid, v->y, sizeof p->at.grid);
+    p->at.from[0] = field_at(&p->f, v->stride[0], 0, 0);
+    p->at.from[1] = field_at(&p->f, 0, v->stride[1], 0);
+    p->at.to[0] = v->y[1] * v->y[2];
+    p->at.to[1] = v->y[2];
+    p->at.to[2] = 1;
+    p->a = (wk_mat){ wk_at_host(v->wt), v->wt->dtype, v->c_of * v->nk, 1 };
+    bool done = run_products(p, 1);
+    wk_free(p->offset);
+    return done;
+}
+
 bool WK_ISA(conv)(const wk_call *c)
 {
     conv    v;
-    product p = { .out = c->out, .at = { .to_first = 0 } };
-    if (!conv_read(&v, c))
-        return false;
-    if (!read_bias(c->in[2], &p.bias))
+    product p = { .out = c->out };
+    if (!conv_read(&v, c) || !read_bias(c->in[2], &p.bias))
         return false;
     if (conv_winograd(&v, c, p.bias) || !wk_ok())
         return wk_ok();
-    p.depthwise = p.f.later = conv_is_depthwise(&v);
-    p.e = engine_for(v.wt->dtype == WK_BF16, v.o_of, v.b * v.ny);
-    p.offset = wk_alloc_array((size_t)v.nk, sizeof *p.offset);
-    if (!p.offset || !conv_field_of_x(&p.f, &v)) {
-        wk_free(p.offset);
-        return false;
-    }
-    for (int64_t i = 0; i < v.k[0]; i++)
-        for (int64_t j = 0; j < v.k[1]; j++)
-            for (int64_t k = 0; k < v.k[2]; k++)
-                p.offset[p.taps++] = conv_offset(&p.f, &v, (int64_t[]){ i, j, k });
-    p.b = v.b;
-    p.groups = v.groups;
-    p.m = v.o_of;
-    p.c = v.c_of;
-    memcpy(p.at.grid, v.y, sizeof p.at.grid);
-    p.at.from[0] = field_at(&p.f, v.stride[0], 0, 0);
-    p.at.from[1] = field_at(&p.f, 0, v.stride[1], 0);
-    p.at.to[0] = v.y[1] * v.y[2];
-    p.at.to[1] = v.y[2];
-    p.at.to[2] = 1;
-    p.a = (wk_mat){ wk_at_host(v.wt), v.wt->dtype, v.c_of * v.nk, 1 };
-    bool done = run_product(&p);
-    wk_free(p.offset);
-    return done;
+    return convolve(&v, &p, false);
 }
 
 /* ---- conv_transpose ----------------------------------------------------- */
@@ -756,11 +520,10 @@ static void turn_weights(void *ctx, int64_t begin, int64_t end)
     }
 }
 
-/* The results at positions r[] modulo the stride. */
-static bool run_phase(product *p, const conv *v, const int64_t r[3], int64_t *place)
+/* The results at positions r[] modulo the stride; where their taps go. */
+static bool prepare_phase(product *p, const conv *v, const int64_t r[3], int64_t *place)
 {
     phase a = phase_of(v, 0, r[0]), b = phase_of(v, 1, r[1]), c = phase_of(v, 2, r[2]);
-    p->taps = 0;
     for (int64_t i = 0; i < v->nk; i++)
         place[i] = -1;
     for (int64_t i = 0; i < a.count; i++)
@@ -773,15 +536,14 @@ static bool run_phase(product *p, const conv *v, const int64_t r[3], int64_t *pl
                 place[(k[0] * v->k[1] + k[1]) * v->k[2] + k[2]] = p->taps;
                 p->offset[p->taps++] = field_at(&p->f, at[0], at[1], at[2]);
             }
-    if (!p->taps)
-        return true;
     int64_t    columns = v->o_of * p->taps;
     wk_tensor *room = wk_pool(
         wk_tensor_new(wk_cpu_device(), v->wt->dtype, WK_SHAPE(v->groups * v->c_of, columns)));
     if (!room)
         return false;
     weights w = { v, place, p->taps, wk_at_host(room) };
-    wk_parallel(v->groups * divide_up(v->c_of, CHANNELS), 4096 / columns + 1, turn_weights, &w);
+    if (p->taps)
+        wk_parallel(v->groups * divide_up(v->c_of, CHANNELS), 4096 / columns + 1, turn_weights, &w);
     for (int x = 0; x < 3; x++)
         p->at.grid[x] = divide_up(v->x[x] - r[x], v->stride[x]);
     p->at.from[0] = field_at(&p->f, 1, 0, 0);
@@ -791,7 +553,7 @@ static bool run_phase(product *p, const conv *v, const int64_t r[3], int64_t *pl
     p->at.to[2] = v->stride[2];
     p->at.to_first = (r[0] * v->x[1] + r[1]) * v->x[2] + r[2];
     p->a = (wk_mat){ w.to, v->wt->dtype, columns, 1 };
-    return run_product(p);
+    return true;
 }
 
 static void fill_planes(void *ctx, int64_t begin, int64_t end)
@@ -811,36 +573,59 @@ static void fill_planes(void *ctx, int64_t begin, int64_t end)
     }
 }
 
+/* Of single channels: a conv of stride 1 of y with gaps, to keep rows of results together. */
+static bool transpose_channels(conv *v, product *p)
+{
+    v->xt = v->yt;
+    for (int i = 0; i < 3; i++) {
+        int64_t n = v->x[i];
+        v->x[i] = v->y[i];
+        v->y[i] = n;
+        v->before[i] = (v->k[i] - 1) * v->dilation[i] - v->before[i];
+        p->f.gap[i] = v->stride[i] - 1;
+        v->stride[i] = 1;
+    }
+    v->ny = v->nx;
+    return convolve(v, p, true);
+}
+
 bool WK_ISA(conv_transpose)(const wk_call *c)
 {
     conv    v;
     bool    all, done = true;
-    product p = { .out = c->out };
-    if (!conv_read(&v, c))
+    product p = { .out = c->out }, *phases = NULL;
+    int64_t n[3], r[3], *offset = NULL, count = 0;
+    if (!conv_read(&v, c) || !read_bias(c->in[2], &p.bias))
         return false;
-    if (!read_bias(c->in[2], &p.bias))
-        return false;
+    if (conv_is_depthwise(&v))
+        return transpose_channels(&v, &p);
     if (conv_winograd(&v, c, p.bias) || !wk_ok())
         return wk_ok();
-    p.depthwise = p.f.later = conv_is_depthwise(&v);
     p.e = engine_for(v.wt->dtype == WK_BF16, v.c_of, v.b * v.nx);
+    p.f.dtype = conv_dtype(p.e, v.yt);
     p.b = v.b;
     p.groups = v.groups;
     p.m = v.c_of;
     p.c = v.o_of;
     p.taps_first = true;
-    p.offset = wk_alloc_array((size_t)v.nk * 2, sizeof *p.offset);
-    if (!p.offset || !field_of_y(&p.f, &v, &all)) {
-        wk_free(p.offset);
-        return false;
-    }
-    if (!all)
+    for (int i = 0; i < 3; i++)
+        n[i] = wk_min_i64(v.stride[i], v.x[i]);
+    phases = wk_alloc_array((size_t)(n[0] * n[1] * n[2]), sizeof *phases);
+    offset = wk_alloc_array((size_t)v.nk * 2, sizeof *offset); /* each tap is in one phase */
+    done = phases && offset && field_of_y(&p.f, &v, &all);
+    if (done && !all)
         wk_parallel(v.b * wk_dim(p.out, 1), 4096 / v.nx + 1, fill_planes, &p);
-    int64_t r[3];
-    for (r[0] = 0; r[0] < wk_min_i64(v.stride[0], v.x[0]); r[0]++)
-        for (r[1] = 0; r[1] < wk_min_i64(v.stride[1], v.x[1]); r[1]++)
-            for (r[2] = 0; done && r[2] < wk_min_i64(v.stride[2], v.x[2]); r[2]++)
-                done = run_phase(&p, &v, r, p.offset + v.nk);
-    wk_free(p.offset);
+    p.offset = offset;
+    for (r[0] = 0; done && r[0] < n[0]; r[0]++)
+        for (r[1] = 0; done && r[1] < n[1]; r[1]++)
+            for (r[2] = 0; done && r[2] < n[2]; r[2]++) {
+                phases[count] = p;
+                done = prepare_phase(&phases[count], &v, r, offset + v.nk);
+                p.offset += phases[count].taps;
+                count += phases[count].taps > 0;
+            }
+    done = done && (!count || run_products(phases, count));
+    wk_free(phases);
+    wk_free(offset);
     return done && wk_ok();
 }

@@ -3,7 +3,8 @@
  *
  * A field is the image that a kernel reads, with zeros around it, so that no element of a
  * window needs a check; where windows are stride apart along the last axis, every row is
- * split into stride rows, so that neighbouring windows read neighbouring elements. */
+ * split into stride rows, so that neighbouring windows read neighbouring elements.  It is
+ * in f32, or in bf16 for an engine that multiplies that. */
 #ifndef WK_CPU_CONV_H
 #define WK_CPU_CONV_H
 
@@ -16,7 +17,7 @@
 #define conv_field_of_x      WK_ISA(conv_field_of_x)
 #define conv_plane           WK_ISA(conv_plane)
 #define conv_offset          WK_ISA(conv_offset)
-#define conv_put             WK_ISA(conv_put)
+#define conv_put_part        WK_ISA(conv_put_part)
 #define conv_runs            WK_ISA(conv_runs)
 #define conv_gather          WK_ISA(conv_gather)
 #define conv_winograd        WK_ISA(conv_winograd)
@@ -33,24 +34,28 @@ bool conv_read(conv *v, const wk_call *c); /* false: not of these kernels' dtype
 
 typedef struct {
     const char *data;
-    wk_dtype    dtype;
+    wk_dtype    dtype, from;
     int64_t     size[3], border[3], split; /* with its border, elements before the image */
-    int64_t     plane;                     /* elements of a channel */
+    int64_t     gap[3];                    /* zeros between elements of the image */
+    int64_t     width, plane;              /* of a part of a row; elements of a channel */
     bool        later;                     /* f32, laid out when a plane is read: conv_plane() */
-    int64_t     n[3];                      /* of the image, if later */
+    int64_t     n[3];                      /* of the image */
 } field;
 
 /* from [b, c, n[0], n[1], n[2]] within borders; the image itself where there are none. */
 bool conv_field(field *f, const wk_tensor *from, const int64_t n[3]);
 
-/* A channel of an image; room for one plane, which it may be laid out in. */
+/* What a field of x is made of for an engine. */
+static inline wk_dtype conv_dtype(const wk_engine *e, const wk_tensor *x)
+{
+    return x->dtype == WK_BF16 && e == wk_cpu_current()->bf16 ? WK_BF16 : WK_F32;
+}
+
+/* A channel of an image; room for one plane and an element, which it may be laid out in. */
 const float *conv_plane(const field *f, int64_t plane, float *room);
 
-/* Groups of one channel that make one, in f32. */
-static inline bool conv_is_depthwise(const conv *v)
-{
-    return v->c_of == 1 && v->o_of == 1 && v->xt->dtype == WK_F32 && v->yt->dtype == WK_F32;
-}
+/* Groups of one channel that make one. */
+static inline bool conv_is_depthwise(const conv *v) { return v->c_of == 1 && v->o_of == 1; }
 
 /* The field of x for all windows of y, and where element k of window 0 lies in it. */
 bool    conv_field_of_x(field *f, const conv *v);
@@ -59,8 +64,7 @@ int64_t conv_offset(const field *f, const conv *v, const int64_t k[3]);
 /* Element (i, j, k) of a field. */
 static inline int64_t field_at(const field *f, int64_t i, int64_t j, int64_t k)
 {
-    int64_t width = (f->size[2] + f->split - 1) / f->split;
-    return ((i * f->size[1] + j) * f->split + k % f->split) * width + k / f->split;
+    return ((i * f->size[1] + j) * f->split + k % f->split) * f->width + k / f->split;
 }
 
 /* ---- Places -------------------------------------------------------------- */
@@ -88,7 +92,16 @@ void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_
                  const conv_run *runs, int n);
 
 /* n <= VF results, which lie apart elements from each other. */
-void conv_put(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart);
+void               conv_put_part(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart);
+static inline void conv_put(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart)
+{
+    if (dtype == WK_F32 && apart == 1 && n == VF)
+        vstore(to, x);
+    else if (dtype == WK_BF16 && apart == 1 && n == VF)
+        vstore_bf16(to, x);
+    else
+        conv_put_part(to, dtype, x, n, apart);
+}
 
 /* conv, or conv_transpose, with Winograd's products; false: not for this one. */
 bool conv_winograd(const conv *v, const wk_call *c, const float *bias);

@@ -12,7 +12,7 @@ enum { MOST_NR = 64, PANELS = 4, KC = 256, ALIGN = 64, PACKED = 32 << 20 };
 typedef struct {
     const wk_engine *e;
     const conv      *v;
-    field            f;
+    field            f, g; /* of x; of y, for single channels */
     int64_t         *offset;
     int64_t          grid[2], from[2];  /* rows of places, and from one to the next */
     int64_t          width, kc, chunks; /* of a row; places that go together; of an image */
@@ -251,18 +251,25 @@ static bool run_product(product *p)
 
 enum { TAPS = 9 }; /* whose sums stay in registers */
 
-/* Add what a row of dy makes of count taps from first on to their sums. */
-static void add_row(const product *p, const float *x, const float *dy, int64_t first, int count,
-                    vf sum[TAPS])
+/* Add what a plane of dy makes of the taps at offset to their sums. */
+static void add_plane(const product *p, const float *x, const float *dy, const int64_t offset[TAPS],
+                      vf all[TAPS])
 {
-    for (int64_t i = 0; i < p->width; i += VF) {
-        int64_t left = wk_min_i64(VF, p->width - i);
-        vf      g = left == VF ? vload(dy + i) : vload_part(dy + i, left);
-        for (int t = 0; t < count; t++) {
-            const float *at = x + p->offset[first + t] + i;
-            sum[t] = vfma(g, left == VF ? vload(at) : vload_part(at, left), sum[t]);
+    vf sum[TAPS];
+    memcpy(sum, all, sizeof sum);
+    for (int64_t row = 0; row < p->grid[0] * p->grid[1]; row++, dy += p->width) {
+        const float *from = x + row / p->grid[1] * p->from[0] + row % p->grid[1] * p->from[1];
+        for (int64_t i = 0; i < p->width; i += VF) {
+            int64_t left = wk_min_i64(VF, p->width - i);
+            vf      g = left == VF ? vload(dy + i) : vload_part(dy + i, left);
+            UNROLLED
+            for (int t = 0; t < TAPS; t++) {
+                const float *at = from + offset[t] + i;
+                sum[t] = vfma(g, left == VF ? vload(at) : vload_part(at, left), sum[t]);
+            }
         }
     }
+    memcpy(all, sum, sizeof sum);
 }
 
 /* Groups of one channel that make one: each tap's gradient is a sum over all images. */
@@ -271,27 +278,27 @@ static void sum_channels(void *ctx, int64_t begin, int64_t end)
     const product       *p = ctx;
     const conv          *v = p->v;
     const wk_dtype_info *d = &wk_dtypes[v->wt->dtype];
-    float               *room = wk_scratch((size_t)p->f.plane * sizeof *room);
+    float               *room = wk_scratch((size_t)(p->f.plane + p->g.plane) * sizeof *room);
     for (int64_t group = begin; room && group < end; group++)
         for (int64_t first = 0; first < v->nk; first += TAPS) {
-            int   count = (int)wk_min_i64(TAPS, v->nk - first);
-            vf    sum[TAPS];
-            float total[TAPS];
-            for (int t = 0; t < TAPS; t++)
+            int64_t offset[TAPS];
+            vf      sum[TAPS];
+            float   total[TAPS];
+            for (int t = 0; t < TAPS; t++) { /* the last one fills up */
+                offset[t] = p->offset[wk_min_i64(first + t, v->nk - 1)];
                 sum[t] = vset(0);
+            }
             for (int64_t b = 0; b < v->b; b++) {
                 int64_t      plane = b * v->groups + group;
                 const float *x = conv_plane(&p->f, plane, room);
-                const float *dy = wk_f32(v->yt) + plane * v->ny;
-                for (int64_t i = 0; i < p->grid[0]; i++)
-                    for (int64_t j = 0; j < p->grid[1]; j++, dy += p->width)
-                        add_row(p, x + i * p->from[0] + j * p->from[1], dy, first, count, sum);
+                const float *dy = conv_plane(&p->g, plane, room + p->f.plane);
+                add_plane(p, x, dy, offset, sum);
             }
-            for (int t = 0; t < count; t++)
+            for (int t = 0; t < TAPS; t++)
                 total[t] = vsum(sum[t]);
             d->store[WK_AS_F32]((char *)wk_at_host(v->wt) +
                                     (size_t)(group * v->nk + first) * d->size,
-                                total, count, 1);
+                                total, wk_min_i64(TAPS, v->nk - first), 1);
         }
 }
 
@@ -309,9 +316,13 @@ bool WK_ISA(conv_weight)(const wk_call *c)
     p.e = v.xt->dtype == WK_BF16 && v.yt->dtype == WK_BF16 && isa->bf16 ? isa->bf16 : isa->f32;
     if (v.o_of < p.e->least || v.c_of * v.nk < p.e->least || p.e->nr > MOST_NR)
         p.e = &WK_ISA(engine);
-    p.f.later = conv_is_depthwise(&v) && v.nk <= TAPS;
+    bool single = conv_is_depthwise(&v);
+    p.f.later = single && v.nk <= TAPS;
+    p.f.dtype = single ? WK_F32 : conv_dtype(p.e, v.xt);
+    p.g = (field){ .dtype = WK_F32, .split = 1, .later = p.f.later };
+    memcpy(p.g.size, v.y, sizeof p.g.size);
     p.offset = wk_alloc_array((size_t)v.nk, sizeof *p.offset);
-    if (!p.offset || !conv_field_of_x(&p.f, &v)) {
+    if (!p.offset || !conv_field_of_x(&p.f, &v) || (single && !conv_field(&p.g, v.yt, v.y))) {
         wk_free(p.offset);
         return false;
     }
@@ -322,7 +333,7 @@ bool WK_ISA(conv_weight)(const wk_call *c)
                 p.offset[at++] = conv_offset(&p.f, &v, (int64_t[]){ i, j, k });
     arrange(&p);
     bool done = true;
-    if (conv_is_depthwise(&v))
+    if (single)
         wk_parallel(v.groups, 65536 / (v.b * v.ny * v.nk) + 1, sum_channels, &p);
     else
         done = run_product(&p);

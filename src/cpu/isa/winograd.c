@@ -496,6 +496,7 @@ static bool arrange_tiles(winograd *p)
     conv_places *t = &p->tiles;
     arrange_grid(p);
     p->f.split = p->pairs ? 1 : 2;
+    p->f.dtype = p->from->dtype;
     if (p->pairs && p->f.size[2] <= p->n[2])
         p->f.size[2] = p->n[2] + p->n[2] % 2;
     if (!conv_field(&p->f, p->from, p->n))
@@ -503,6 +504,7 @@ static bool arrange_tiles(winograd *p)
     if (p->pairs) { /* two neighbours of a row are a word */
         p->f.dtype = WK_F32;
         p->f.size[2] /= 2;
+        p->f.width /= 2;
         p->f.plane /= 2;
     }
     int64_t each = p->pairs ? 2 : 4;
