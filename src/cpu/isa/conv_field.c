@@ -278,7 +278,7 @@ static void gather_whole(const field *f, char *to, int width, const int64_t *row
     }
 }
 
-#if defined      __AVX512F__
+#ifdef __AVX512F__
 typedef uint32_t lane_mask;
 static lane_mask mask_of(uint32_t mask) { return mask; }
 #define LOAD32(v, mask, p) (vi) _mm512_mask_loadu_epi32((__m512i)(v), (__mmask16)(mask), p)
