@@ -3,8 +3,8 @@
  *
  * With one row of x the numbers of a panel go from memory through registers into
  * products, once.  With more rows they are first made bytes, and the scales f32, in a
- * part of the first-level cache, from where tiles of up to 12 rows and 16 outputs take
- * them.  All that depends on the type is constant in the loops, or done once in 256 k. */
+ * part of the first-level cache, from where tiles take them (quant_tile.h).  All that
+ * depends on the type is constant in the loops, or done once in 256 k. */
 #include "isa.h"
 #include "quant_tile.h"
 
