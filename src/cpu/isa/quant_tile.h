@@ -68,7 +68,7 @@ INLINE void tile_part(int n, int fit, bool joined, const wk_quant_tile *t, int a
             UNROLLED
             for (int q = 0; q < n; q++, w += 2 * WK_QUAD_BYTES) {
                 y[q] = vload_words(w);
-                if (!fit && VBIAS) /* instructions of VNNI meet AVX2's signed bytes */
+                if (fit == 0 && VBIAS > 0) /* instructions of VNNI meet AVX2's signed bytes */
                     y[q] ^= viset((int32_t)0x80808080u);
             }
             if (joined && half == 0) {
@@ -103,7 +103,7 @@ static void tile(const wk_quant_tile *t)
         else                                                                                       \
             tile_part(n, fit, (n) < WK_QUADS, t, at);                                              \
         break
-            CASE(0, VBIAS ? WK_QUADS : WK_QUADS / 2);
+            CASE(0, VBIAS > 0 ? WK_QUADS : WK_QUADS / 2);
             CASE(1, WK_QUADS);
             CASE(2, WK_QUADS);
             CASE(8, WK_QUADS);
