@@ -2,8 +2,8 @@
 # docs/adding-an-operation.md, applied to a copy of the tree: what the page adds works, and
 # the tests find it without another line.
 set -eu
-if [ -n "$run" ]; then
-    echo "skipped: builds for this machine alone"
+if [ -n "$run" ] || [ "$build" != build ]; then
+    echo "skipped: builds for this machine alone, and the same beside any build"
     exit 0
 fi
 copy=$temporary/adding
