@@ -234,8 +234,8 @@ INLINE void sum_plane(const product *p, const float *x, char *to, const float *t
     const int64_t      width = at->grid[2], n = whole ? VF : width;
     int64_t            i = 0, j = 0, w = 0;
     while (i < at->grid[0]) {
-        const float *from[AT_ONCE];
-        char        *y[AT_ONCE];
+        const float *from[AT_ONCE] = { x };
+        char        *y[AT_ONCE] = { to };
         vf           sum[AT_ONCE];
         UNROLLED
         for (int v = 0; v < AT_ONCE; v++) {
