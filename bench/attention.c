@@ -5,12 +5,11 @@
  *
  * A line for each case: its name, the median time, and GFLOP/s (those that are seen) or
  * GB/s of keys and values.  bench/peers_attention.py sets PyTorch beside it. */
-#include <wick/wick.h>
+#include "clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { RUNS = 2000 };
 
@@ -35,13 +34,6 @@ static const types dtypes[] = {
     { "bf16", WK_BF16, WK_BF16 },
     { "f32/bf16", WK_F32, WK_BF16 }, /* activations, and a cache of half the size */
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int by_value(const void *a, const void *b)
 {

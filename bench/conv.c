@@ -8,12 +8,11 @@
  * sum(y * dy) for all operands; GB/s are the operands' and the result's bytes over the time of
  * a forward run, beside which bench/memory stands.  Medians of 9 samples; bench/peers_conv.py takes
  * the same arguments.  Without arguments: the layers of ResNet-18, some depthwise ones, pooling. */
-#include <wick/wick.h>
+#include "clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { SAMPLES = 9 };
 
@@ -39,14 +38,6 @@ typedef struct {
     long       b, c, h, w, o, kh, kw, stride, padding, groups;
     wk_tensor *x, *weight, *dy;
 } job;
-
-/* On one thread the processor's time, as other programs do not count in it. */
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(wk_threads() > 1 ? CLOCK_MONOTONIC : CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int by_value(const void *a, const void *b)
 {

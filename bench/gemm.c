@@ -9,12 +9,11 @@
  * With few rows the weights alternate so that they come from memory, as when a model decodes, and
  * GB/s is what is read of them.  Medians of 15 samples; bench/peers_gemm.py takes the same
  * arguments. */
-#include <wick/wick.h>
+#include "clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { SAMPLES = 15, MOST_WEIGHTS = 128, FEW_ROWS = 8, BATCH = 12 };
 
@@ -62,14 +61,6 @@ typedef struct {
     int        weights;
     wk_tensor *input, *weight[MOST_WEIGHTS];
 } job;
-
-/* One thread's processor time says more where others use the machine. */
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(wk_threads() > 1 ? CLOCK_MONOTONIC : CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int by_value(const void *a, const void *b)
 {

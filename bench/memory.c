@@ -2,12 +2,13 @@
 /* memory.c - how fast memory is read, by one thread and by all: the ceiling of decoding.
  *
  *   build/bench/memory [MB]          medians of 15 passes over so much (2048), in GB/s */
+#include "clock.h"
+
 #include "../src/base/base.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { SAMPLES = 15, PIECE = 1 << 20 };
 
@@ -25,14 +26,6 @@ static void read_piece(void *ctx, int64_t begin, int64_t end)
     }
     a += b;
     atomic_fetch_add(&sink, a[0] + a[1] + a[2] + a[3] + a[4] + a[5] + a[6] + a[7]);
-}
-
-/* On one thread the processor's time, as other programs do not count in it. */
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(wk_threads() > 1 ? CLOCK_MONOTONIC : CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static int by_size(const void *a, const void *b)

@@ -2,20 +2,12 @@
 /* mnist.c - the steps of a small convolutional network on pictures like MNIST's: 64 of 28 x 28.
  *
  *   build/bench/mnist [STEPS]      beside PyTorch: python3 bench/peers_mnist.py */
-#include <wick/wick.h>
+#include "clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { BATCH = 64, EPOCH = 60000 / BATCH };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 int main(int argc, char **argv)
 {

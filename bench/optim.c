@@ -3,20 +3,12 @@
  * and GB/s, medians of 9.
  *
  *   build/bench/optim [MILLIONS]     (124); bench/peers_optim.py does the same in PyTorch */
-#include <wick/wick.h>
+#include "clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { SAMPLES = 9 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int by_size(const void *a, const void *b)
 {

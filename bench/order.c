@@ -2,11 +2,10 @@
 /* order.c - sorting and scans, in milliseconds: medians of 9.
  *
  *   build/bench/order       beside PyTorch: python3 bench/peers_order.py */
-#include <wick/wick.h>
+#include "clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { SAMPLES = 9 };
 
@@ -17,13 +16,6 @@ static void topk(void) { wk_topk(x[1], 50); }
 static void cumsum(void) { wk_cumsum(x[2], 1); }
 static void unique(void) { wk_unique(x[0]); }
 static void dropout(void) { wk_dropout(x[2], 0.1); }
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
-}
 
 static int by_size(const void *a, const void *b)
 {

@@ -6,12 +6,11 @@
  *
  * A line for each case: its name and the median times in milliseconds.
  * bench/peers_recurrent.py sets PyTorch beside it. */
-#include <wick/wick.h>
+#include "clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { RUNS = 400 };
 
@@ -24,13 +23,6 @@ static const struct {
     { "rnn", WK_RNN_TANH, 64, 32, 256 },    { "lstm small", WK_LSTM, 32, 16, 64 },
     { "lstm large", WK_LSTM, 32, 64, 512 }, { "lstm one", WK_LSTM, 64, 1, 256 },
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int by_value(const void *a, const void *b)
 {

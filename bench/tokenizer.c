@@ -5,21 +5,15 @@
  *
  * Medians over repeated runs: the text as a whole, and in pieces of 8,000 bytes as a
  * server would get them. */
+#include "clock.h"
+
 #include <wick/text.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { RUNS = 1000, PIECE = 8000 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int by_value(const void *a, const void *b)
 {

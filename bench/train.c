@@ -5,12 +5,11 @@
  *
  * prints the median of the steps in ms, tokens per second, and the peak of resident memory.
  * Beside PyTorch: python3 bench/peers_train.py */
-#include <wick/wick.h>
+#include "clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* ---- GPT-2, 124 M: Radford et al., 2019 ----------------------------------- */
 
@@ -78,13 +77,6 @@ static const char llama_config[] =
     "\"tie_word_embeddings\": true}";
 
 /* ---- Steps --------------------------------------------------------------- */
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int by_size(const void *a, const void *b)
 {

@@ -139,14 +139,10 @@ static bool run_one(const test *t)
     return failures == 0;
 }
 
-/* Memory that cannot be had is an error to be tested, for the sanitizers too; and what they hold
- * back of freed memory is little, so that tests see whether it grows. */
+/* Memory that cannot be had is an error to be tested, for the sanitizers too. */
 WK_API const char *__asan_default_options(void);
 WK_API const char *__tsan_default_options(void);
-const char        *__asan_default_options(void)
-{
-    return "allocator_may_return_null=1:quarantine_size_mb=32";
-}
+const char        *__asan_default_options(void) { return "allocator_may_return_null=1"; }
 const char *__tsan_default_options(void) { return "allocator_may_return_null=1:die_after_fork=0"; }
 
 int main(int argc, char **argv)

@@ -139,7 +139,8 @@ typedef struct {
     const char     *w;              /* [units][8 quads][2 panels] */
     const float    *scale, *offset; /* [units * parts][32]; offset may be NULL */
     int64_t         units;
-    int             rows, parts, fit;
+    int             rows, parts;
+    int             fit; /* wk_quant_fit() */
     float          *c;
     bool            add;
 } wk_quant_tile;

@@ -44,8 +44,9 @@ static inline vf   vset(float a) { return a - (vf){ 0 }; }
 static inline vi   viset(int32_t a) { return a - (vi){ 0 }; }
 
 #if defined __AVX2__ && !defined __AVX512F__
+
 /* -1 in the first n lanes */
-static inline __m256i            vfirst(int64_t n)
+static inline __m256i vfirst(int64_t n)
 {
     static const int32_t mask[2 * VF] = { -1, -1, -1, -1, -1, -1, -1, -1 };
     return _mm256_loadu_si256((const __m256i *)(const void *)(mask + VF - n));
@@ -448,9 +449,10 @@ static inline vi vdot(vi sum, vi w, vi a)
 #endif
 }
 
+#if !defined __AVX2__ || defined __AVX512F__ || defined WK_VNNI_256
 /* As vdot() where w is signed, as it is without VBIAS; products of pairs of bytes would not
  * fit into 16 bits if they were not made signed by a. */
-static inline vi vdot_signed(vi sum, vi w, vi a)
+static inline vi                                        vdot_signed(vi sum, vi w, vi a)
 {
 #if defined __AVX512VNNI__ || defined WK_VNNI_256
     return vdot(sum, w, a);
@@ -458,13 +460,11 @@ static inline vi vdot_signed(vi sum, vi w, vi a)
     __mmask64 minus = _mm512_movepi8_mask((__m512i)w);
     a = (vi)_mm512_mask_sub_epi8((__m512i)a, minus, _mm512_setzero_si512(), (__m512i)a);
     return vdot(sum, (vi)_mm512_abs_epi8((__m512i)w), a);
-#elif defined __AVX2__
-    a = (vi)_mm256_sign_epi8((__m256i)a, (__m256i)w);
-    return vdot(sum, (vi)_mm256_abs_epi8((__m256i)w), a);
 #else
     return vdot(sum, w, a);
 #endif
 }
+#endif
 
 /* The values of 16 that bytes 0 .. 15 stand for; they are in each 16 bytes of table. */
 static inline vi vvalues(vi table, vi which)

@@ -220,8 +220,13 @@ static double learn(net *n, wk_optim *o, int from, int to)
     return last;
 }
 
+/* Lets go of what a sanitizer holds back of freed memory. */
+void __sanitizer_purge_allocator(void) __attribute__((weak));
+
 static long resident(void)
 {
+    if (__sanitizer_purge_allocator)
+        __sanitizer_purge_allocator();
     long  total = 0, pages = 0;
     FILE *f = fopen("/proc/self/statm", "r");
     if (f && fscanf(f, "%ld %ld", &total, &pages) != 2)

@@ -21,7 +21,7 @@ typedef struct {
     conv_places      at;
     wk_tensor       *out;
     const float     *bias;
-    bool             depthwise, taps_first;
+    bool             taps_first;
     wk_mat           a; /* [groups m, c taps], or [groups m, taps c] */
 
     int64_t  plane;               /* of a channel of the result */
@@ -142,8 +142,8 @@ static void gather_block(const product *p, const block *w, int64_t at, int64_t k
             char   *panel = w->b + (size_t)j * p->b_panel;
             wk_mat  x = { w->room, p->f.dtype, 1, e->nr };
             int64_t rows = wk_min_i64(some, k - i);
-            conv_gather(&p->f, direct ? panel + i * e->nr * 4 : w->room, e->nr, p->row + at + i,
-                        rows, w->runs[j], w->n[j]);
+            conv_gather(&p->f, direct ? panel + i * e->nr * e->b_size : w->room, e->nr,
+                        p->row + at + i, rows, w->runs[j], w->n[j]);
             if (!direct)
                 e->pack_b(panel, &x, w->cols[j], k);
         }
@@ -283,16 +283,22 @@ static void sum_planes(void *ctx, int64_t begin, int64_t end)
     }
 }
 
-/* Rows that follow each other without a gap are one. */
-static void join_axes(conv_places *p)
+/* Rows of places that follow each other without a gap are one; how many there are, and how far it
+ * is to the next image. */
+static void arrange(product *p)
 {
+    conv_places *at = &p->at;
     for (int i = 1; i >= 0; i--)
-        if (p->grid[i] == 1 ||
-            (p->from[i] == (i == 1 ? p->grid[2] : p->from[1] * p->grid[1]) &&
-             p->to[i] == p->to[i + 1] * p->grid[i + 1] && (i == 1 || p->grid[1] == 1))) {
-            p->grid[2] *= p->grid[i];
-            p->grid[i] = 1;
+        if (at->grid[i] == 1 ||
+            (at->from[i] == (i == 1 ? at->grid[2] : at->from[1] * at->grid[1]) &&
+             at->to[i] == at->to[i + 1] * at->grid[i + 1] && (i == 1 || at->grid[1] == 1))) {
+            at->grid[2] *= at->grid[i];
+            at->grid[i] = 1;
         }
+    at->count = at->grid[0] * at->grid[1] * at->grid[2];
+    at->image_from = p->groups * p->c * p->f.plane;
+    at->image_to = wk_count(p->out) / wk_dim(p->out, 0);
+    p->plane = at->image_to / wk_dim(p->out, 1);
 }
 
 /* What a product needs: its weights in panels, and where its windows' elements lie. */
@@ -329,15 +335,6 @@ static bool run_products(product *p, int64_t count)
 {
     products all = { p, count, 1, 0 };
     for (int64_t i = 0; i < count; i++, p++) {
-        join_axes(&p->at);
-        p->at.count = p->at.grid[0] * p->at.grid[1] * p->at.grid[2];
-        p->at.image_from = p->groups * p->c * p->f.plane;
-        p->at.image_to = wk_count(p->out) / wk_dim(p->out, 0);
-        p->plane = p->at.image_to / wk_dim(p->out, 1);
-        if (p->depthwise) {
-            wk_parallel(p->b * p->groups, 16384 / (p->at.count * p->taps) + 1, sum_planes, p);
-            return wk_ok();
-        }
         if (!prepare(p))
             return false;
         size_t  room = p->room + PANELS * p->b_panel + p->sums;
@@ -376,9 +373,10 @@ static bool read_bias(const wk_tensor *bias, const float **out)
 /* turned: with the kernel's elements in opposite order. */
 static bool convolve(const conv *v, product *p, bool turned)
 {
-    p->depthwise = p->f.later = conv_is_depthwise(v);
+    const bool single = conv_is_depthwise(v);
+    p->f.later = single;
     p->e = engine_for(v->wt->dtype == WK_BF16, v->o_of, v->b * v->ny);
-    p->f.dtype = p->depthwise ? WK_F32 : conv_dtype(p->e, v->xt);
+    p->f.dtype = single ? WK_F32 : conv_dtype(p->e, v->xt);
     p->offset = wk_alloc_array((size_t)v->nk, sizeof *p->offset);
     if (!p->offset || !conv_field_of_x(&p->f, v)) {
         wk_free(p->offset);
@@ -400,7 +398,10 @@ static bool convolve(const conv *v, product *p, bool turned)
     p->at.to[1] = v->y[2];
     p->at.to[2] = 1;
     p->a = (wk_mat){ wk_at_host(v->wt), v->wt->dtype, v->c_of * v->nk, 1 };
-    bool done = run_products(p, 1);
+    arrange(p);
+    if (single)
+        wk_parallel(p->b * p->groups, 16384 / (p->at.count * p->taps) + 1, sum_planes, p);
+    bool done = single ? wk_ok() : run_products(p, 1);
     wk_free(p->offset);
     return done;
 }
@@ -536,14 +537,15 @@ static bool prepare_phase(product *p, const conv *v, const int64_t r[3], int64_t
                 place[(k[0] * v->k[1] + k[1]) * v->k[2] + k[2]] = p->taps;
                 p->offset[p->taps++] = field_at(&p->f, at[0], at[1], at[2]);
             }
+    if (!p->taps)
+        return true;
     int64_t    columns = v->o_of * p->taps;
     wk_tensor *room = wk_pool(
         wk_tensor_new(wk_cpu_device(), v->wt->dtype, WK_SHAPE(v->groups * v->c_of, columns)));
     if (!room)
         return false;
     weights w = { v, place, p->taps, wk_at_host(room) };
-    if (p->taps)
-        wk_parallel(v->groups * divide_up(v->c_of, CHANNELS), 4096 / columns + 1, turn_weights, &w);
+    wk_parallel(v->groups * divide_up(v->c_of, CHANNELS), 4096 / columns + 1, turn_weights, &w);
     for (int x = 0; x < 3; x++)
         p->at.grid[x] = divide_up(v->x[x] - r[x], v->stride[x]);
     p->at.from[0] = field_at(&p->f, 1, 0, 0);
@@ -553,6 +555,7 @@ static bool prepare_phase(product *p, const conv *v, const int64_t r[3], int64_t
     p->at.to[2] = v->stride[2];
     p->at.to_first = (r[0] * v->x[1] + r[1]) * v->x[2] + r[2];
     p->a = (wk_mat){ w.to, v->wt->dtype, columns, 1 };
+    arrange(p);
     return true;
 }
 
@@ -592,9 +595,9 @@ static bool transpose_channels(conv *v, product *p)
 bool WK_ISA(conv_transpose)(const wk_call *c)
 {
     conv    v;
-    bool    all, done = true;
-    product p = { .out = c->out }, *phases = NULL;
-    int64_t n[3], r[3], *offset = NULL, count = 0;
+    bool    all;
+    product p = { .out = c->out };
+    int64_t n[3], r[3], count = 0;
     if (!conv_read(&v, c) || !read_bias(c->in[2], &p.bias))
         return false;
     if (conv_is_depthwise(&v))
@@ -610,9 +613,10 @@ bool WK_ISA(conv_transpose)(const wk_call *c)
     p.taps_first = true;
     for (int i = 0; i < 3; i++)
         n[i] = wk_min_i64(v.stride[i], v.x[i]);
-    phases = wk_alloc_array((size_t)(n[0] * n[1] * n[2]), sizeof *phases);
-    offset = wk_alloc_array((size_t)v.nk * 2, sizeof *offset); /* each tap is in one phase */
-    done = phases && offset && field_of_y(&p.f, &v, &all);
+    /* each tap is in one phase; phases without any are forgotten */
+    product *phases = wk_alloc_array((size_t)v.nk + 1, sizeof *phases);
+    int64_t *offset = wk_alloc_array((size_t)v.nk * 2, sizeof *offset);
+    bool     done = phases && offset && field_of_y(&p.f, &v, &all);
     if (done && !all)
         wk_parallel(v.b * wk_dim(p.out, 1), 4096 / v.nx + 1, fill_planes, &p);
     p.offset = offset;

@@ -91,8 +91,9 @@ int conv_runs(const conv_places *p, int64_t j, int cols, conv_run runs[CONV_MOST
 void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
                  const conv_run *runs, int n);
 
+void conv_put_part(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart);
+
 /* n <= VF results, which lie apart elements from each other. */
-void               conv_put_part(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart);
 static inline void conv_put(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart)
 {
     if (dtype == WK_F32 && apart == 1 && n == VF)

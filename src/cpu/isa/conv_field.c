@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* conv_field.c - the images that kernels of convolution read: fields, and places in them. */
+/* conv_field.c - what a call of a convolution is about, the images that its kernels read (fields),
+ * and places in them. */
 #include "conv.h"
 
 /* ---- What a call is about ----------------------------------------------- */
@@ -185,7 +186,7 @@ static void pad_planes(void *ctx, int64_t begin, int64_t end)
                 char   *line = to + (size_t)((i * f->size[1] + j) * row) * size;
                 if (i >= f->size[0] || j >= f->size[1])
                     continue;
-                if (f->split == 1)
+                if (f->split == 1) /* constants, for loops without divisions */
                     convert_row(f, line, from, count, 1);
                 else if (f->split == 2)
                     convert_row(f, line, from, count, 2);
@@ -338,13 +339,9 @@ GATHER(gather32, uint32_t, LOAD32)
 GATHER(gather16, uint16_t, LOAD16)
 #endif
 
-void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
-                 const conv_run *runs, int n)
+static void gather_parts(const field *f, void *to, int width, const int64_t *row, int64_t k,
+                         const conv_run *runs, int n)
 {
-    if (n == 1 && runs[0].count == width) {
-        gather_whole(f, to, width, row, k, runs[0].from);
-        return;
-    }
     part parts[2 * CONV_MOST_NR];
     bool wide = f->dtype == WK_F32;
     int  count = parts_of(runs, n, wide ? VF : 2 * VF, parts);
@@ -356,13 +353,9 @@ void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_
 #endif
 }
 #else
-void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
-                 const conv_run *runs, int n)
+static void gather_parts(const field *f, void *to, int width, const int64_t *row, int64_t k,
+                         const conv_run *runs, int n)
 {
-    if (n == 1 && runs[0].count == width) {
-        gather_whole(f, to, width, row, k, runs[0].from);
-        return;
-    }
     size_t size = wk_dtypes[f->dtype].size;
     int    used = runs[n - 1].lane + runs[n - 1].count;
     for (int64_t i = 0; i < k; i++) {
@@ -374,3 +367,12 @@ void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_
     }
 }
 #endif
+
+void conv_gather(const field *f, void *to, int width, const int64_t *row, int64_t k,
+                 const conv_run *runs, int n)
+{
+    if (n == 1 && runs[0].count == width)
+        gather_whole(f, to, width, row, k, runs[0].from);
+    else
+        gather_parts(f, to, width, row, k, runs, n);
+}

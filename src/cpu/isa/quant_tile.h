@@ -26,23 +26,25 @@ INLINE vf broadcast_f32(const uint32_t *p)
 INLINE vi dots(int fit, int n, vi start, const vi *w, const uint32_t *x)
 {
 #if defined __AVX2__ && !defined __AVX512F__ && !defined WK_VNNI_256
-    const int step = !fit || fit > n ? n : fit;
+    const int step = fit == 0 ? 1 : fit < n ? fit : n;
     UNROLLED
-    for (int q = fit ? 0 : n; q < n; q += step) {
+    for (int q = 0; q < n; q += step) {
         __m256i pairs = _mm256_setzero_si256();
         UNROLLED
-        for (int i = q; i < q + step; i++)
-            pairs = _mm256_add_epi16(
-                pairs, _mm256_maddubs_epi16((__m256i)w[i], (__m256i)broadcast(x + i)));
+        for (int i = q; i < q + step; i++) {
+            __m256i y = (__m256i)w[i], z = (__m256i)broadcast(x + i);
+            if (fit == 0)
+                z = _mm256_sign_epi8(z, y), y = _mm256_abs_epi8(y);
+            pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(y, z));
+        }
         start += (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
     }
-    if (fit)
-        return start;
-#endif
+#else
     UNROLLED
     for (int q = 0; q < n; q++)
         start =
             fit ? vdot(start, w[q], broadcast(x + q)) : vdot_signed(start, w[q], broadcast(x + q));
+#endif
     return start;
 }
 
@@ -125,9 +127,9 @@ enum { SIGNS = false };
 INLINE void tile_part(int rows, bool wide, const wk_quant_tile *t, int at)
 {
     const uint32_t *x = t->x;
-    const char     *w = t->w + 4 * at;
-    const float    *scale = t->scale + at, *offset = t->offset ? t->offset + at : NULL;
-    vf              sum[WK_TILE][WIDTH];
+    const char *w = t->w + 4 * at;
+    const float *scale = t->scale + at, *offset = t->offset ? t->offset + at : NULL;
+    vf sum[WK_TILE][WIDTH];
     UNROLLED
     for (int i = 0; i < rows; i++) {
         UNROLLED
