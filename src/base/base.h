@@ -205,12 +205,29 @@ bool                     wk_make_folder(const char *path);
 
 /* ---- Threads (team.c) --------------------------------------------------- */
 
-/* fn runs on up to threads threads at once, the caller being thread 0 of them.
- * Regions do not nest: inside one, and while another thread's region runs, the
- * caller does all the work itself (threads is then 1). */
+/* fn runs on up to threads threads at once, the caller being thread 0 of them.  A thread
+ * that has not come when the caller's fn returns stays away: fn takes its share of the work
+ * from what is left, or meets all others at a barrier once it is done.  Regions do not nest:
+ * inside one, and while another thread's region runs, the caller does all the work itself
+ * (threads is then 1). */
 typedef void (*wk_region_fn)(void *ctx, int thread, int threads);
 void wk_team_run(int threads, wk_region_fn fn, void *ctx);
 void wk_team_barrier(void); /* all threads of the region meet */
+
+/* Work of a region in stages, taken item by item by whoever is there: each thread goes through
+ * all stages, of as many items each as for all others.  Items are counted through the stages. */
+typedef struct {
+    atomic_int_fast64_t taken, done;
+} wk_stages;
+typedef struct {
+    wk_stages *all;
+    int64_t    begin, item; /* the first one of the stage; the one in hand ... */
+    bool       works;       /* ... was given to the caller */
+} wk_stage;
+wk_stage wk_stage_first(wk_stages *all);
+/* The next one of the stage's count items, from 0, when the one before is done; -1 when all
+ * are, whoever did them: then the next stage begins. */
+int64_t  wk_stage_take(wk_stage *s, int64_t count);
 
 /* fn(ctx, begin, end) for pieces of 0 .. count, each at most grain long and cut at
  * multiples of it: what a piece computes does not depend on the number of threads. */

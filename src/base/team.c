@@ -4,8 +4,9 @@
  * One team serves the process.  Its workers wait for a region by spinning for a
  * short while, so that a chain of small kernels costs a fraction of a microsecond
  * for each, and then park on a condition variable; a team of more threads than there are
- * processors leaves them to each other at once.  Whoever opens a region while another one
- * runs does its work alone. */
+ * processors leaves them to each other at once.  Nobody waits for a worker that has not come
+ * when the work is done: where other programs keep it from its processor, the others do its
+ * share.  Whoever opens a region while another one runs does its work alone. */
 #include "base.h"
 
 #include <fcntl.h>
@@ -28,25 +29,31 @@ enum { MAX_THREADS = 256, SPINS = 4000, SPINS_BEFORE_YIELD = 2000 };
 #endif
 
 typedef struct {
-    _Alignas(64) atomic_uint region; /* raised by one for each region it takes part in */
+    _Alignas(64) atomic_uint_fast64_t region; /* the last one it was called to */
     atomic_bool    parked;
     pthread_cond_t wake;
     pthread_t      thread;
-    unsigned       seen; /* regions it has finished */
+    uint64_t       seen; /* the last region that it entered, or came too late for */
 } worker;
+
+/* The door to a region: its number, in steps of NUMBER, how many threads it is for and how
+ * many workers came in.  It is for none when it is closed. */
+enum { COUNT_BITS = 9, COUNT = (1 << COUNT_BITS) - 1, THREADS = 1 << COUNT_BITS };
+static const uint64_t NUMBER = 1 << 2 * COUNT_BITS;
 
 static struct {
     atomic_int      wanted; /* threads asked for, with the caller; 0: not decided */
     int             size;   /* workers started */
-    bool            stop;
+    atomic_bool     stop;
     pthread_mutex_t lock;  /* for parking, and for error */
     wk_error_state  error; /* the first one of any worker */
     wk_region_fn    fn;    /* the region ... */
     void           *ctx;
     int             threads;
-    atomic_bool     crowded;          /* more threads than processors */
-    _Alignas(64) atomic_bool busy;    /* ... runs */
-    _Alignas(64) atomic_int running;  /* workers still in it */
+    atomic_bool     crowded;       /* more threads than processors */
+    _Alignas(64) atomic_bool busy; /* ... runs */
+    _Alignas(64) atomic_uint_fast64_t door;
+    _Alignas(64) atomic_int left;     /* workers that have left it */
     _Alignas(64) atomic_int met;      /* threads at the barrier ... */
     _Alignas(64) atomic_uint meeting; /* ... number so and so */
     worker member[MAX_THREADS - 1];
@@ -147,10 +154,15 @@ static void hand_over_error(void)
 
 static bool is_crowded(void) { return atomic_load_explicit(&team.crowded, memory_order_relaxed); }
 
-static void wait_for_region(worker *w)
+static bool is_called(worker *w, memory_order order)
+{
+    return (int64_t)(atomic_load_explicit(&w->region, order) - w->seen) > 0;
+}
+
+static void wait_for_call(worker *w)
 {
     for (int i = is_crowded() ? SPINS : 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&w->region, memory_order_acquire) != w->seen)
+        if (is_called(w, memory_order_acquire))
             return;
         RELAX();
     }
@@ -158,15 +170,30 @@ static void wait_for_region(worker *w)
     /* Before the last look at region: call() does the reverse.  An exchange, as emulators of
      * AArch64 are known to let a load pass a plain store, be both sequentially consistent. */
     atomic_exchange(&w->parked, true);
-    while (atomic_load(&w->region) == w->seen)
+    while (!is_called(w, memory_order_seq_cst))
         pthread_cond_wait(&w->wake, &team.lock);
     atomic_store(&w->parked, false);
     pthread_mutex_unlock(&team.lock);
 }
 
-static void call(worker *w)
+/* Go in, if there is a region for so many threads: the one of the call or one after it. */
+static bool enter(worker *w, int thread)
 {
-    atomic_fetch_add(&w->region, 1);
+    uint64_t called = atomic_load_explicit(&w->region, memory_order_relaxed);
+    uint64_t door = atomic_load_explicit(&team.door, memory_order_relaxed);
+    while ((int)(door / THREADS & COUNT) > thread)
+        if (atomic_compare_exchange_weak_explicit(&team.door, &door, door + 1, memory_order_acq_rel,
+                                                  memory_order_relaxed)) {
+            w->seen = door / NUMBER * NUMBER;
+            return true;
+        }
+    w->seen = called;
+    return false;
+}
+
+static void call(worker *w, uint64_t region)
+{
+    atomic_exchange(&w->region, region);
     if (!atomic_load(&w->parked))
         return;
     pthread_mutex_lock(&team.lock);
@@ -177,20 +204,23 @@ static void call(worker *w)
 static void *work(void *arg)
 {
     worker *w = arg;
+    int     thread = (int)(w - team.member) + 1;
     for (;;) {
-        wait_for_region(w);
-        w->seen++;
+        wait_for_call(w);
         if (team.stop)
             return NULL;
-        run_part((int)(w - team.member) + 1);
+        if (!enter(w, thread))
+            continue;
+        run_part(thread);
         hand_over_error();
-        atomic_fetch_sub_explicit(&team.running, 1, memory_order_acq_rel);
+        atomic_fetch_add_explicit(&team.left, 1, memory_order_acq_rel);
     }
 }
 
 static void forget_workers(void) /* in a forked child there are none */
 {
     team.size = 0;
+    atomic_store(&team.door, atomic_load(&team.door) / NUMBER * NUMBER);
     atomic_store(&team.busy, false);
     pthread_mutex_init(&team.lock, NULL);
 }
@@ -210,6 +240,7 @@ static void enlist(int count)
     for (; team.size < count - 1; team.size++) {
         worker *w = &team.member[team.size];
         *w = (worker){ .wake = PTHREAD_COND_INITIALIZER };
+        atomic_store(&w->region, w->seen = atomic_load(&team.door));
         if (pthread_create(&w->thread, NULL, work, w))
             break; /* fewer threads do the same work */
     }
@@ -222,7 +253,7 @@ __attribute__((destructor)) static void dissolve(void)
         return; /* another thread computes while the program ends: leave it alone */
     team.stop = true;
     for (int i = 0; i < team.size; i++)
-        call(&team.member[i]);
+        call(&team.member[i], atomic_load(&team.door) + NUMBER);
     for (int i = 0; i < team.size; i++)
         pthread_join(team.member[i].thread, NULL);
 }
@@ -255,11 +286,16 @@ void wk_team_run(int threads, wk_region_fn fn, void *ctx)
     team.threads = threads <= team.size + 1 ? threads : team.size + 1;
     team.error.status = WK_OK;
     atomic_store_explicit(&team.crowded, team.threads > processors(), memory_order_relaxed);
-    atomic_store_explicit(&team.running, team.threads - 1, memory_order_relaxed);
+    atomic_store_explicit(&team.left, 0, memory_order_relaxed);
+    uint64_t region = atomic_load_explicit(&team.door, memory_order_relaxed) + NUMBER;
+    atomic_store_explicit(&team.door, region + (uint64_t)team.threads * THREADS,
+                          memory_order_release);
     for (int i = 0; i < team.threads - 1; i++)
-        call(&team.member[i]);
+        call(&team.member[i], region);
     run_part(0);
-    for (int spins = 0; atomic_load_explicit(&team.running, memory_order_acquire) > 0;)
+    uint64_t door = atomic_exchange_explicit(&team.door, region, memory_order_acq_rel);
+    for (int spins = 0, in = (int)(door & COUNT);
+         atomic_load_explicit(&team.left, memory_order_acquire) < in;)
         spin_wait(&spins);
     wk_error_raise(&team.error);
     atomic_store_explicit(&team.busy, false, memory_order_release);
@@ -277,6 +313,30 @@ void wk_team_barrier(void)
     }
     for (int spins = 0; atomic_load_explicit(&team.meeting, memory_order_acquire) == meeting;)
         spin_wait(&spins);
+}
+
+/* ---- Stages ------------------------------------------------------------- */
+
+static int64_t take(wk_stages *all)
+{
+    return atomic_fetch_add_explicit(&all->taken, 1, memory_order_relaxed);
+}
+
+wk_stage wk_stage_first(wk_stages *all) { return (wk_stage){ .all = all, .item = take(all) }; }
+
+int64_t wk_stage_take(wk_stage *s, int64_t count)
+{
+    if (s->works) {
+        atomic_fetch_add_explicit(&s->all->done, 1, memory_order_acq_rel);
+        s->item = take(s->all);
+    }
+    s->works = s->item < s->begin + count;
+    if (s->works)
+        return s->item - s->begin;
+    s->begin += count;
+    for (int spins = 0; atomic_load_explicit(&s->all->done, memory_order_acquire) < s->begin;)
+        spin_wait(&spins);
+    return -1;
 }
 
 /* ---- Ranges ------------------------------------------------------------- */

@@ -37,19 +37,26 @@ static void be_present(void *ctx, int thread, int threads)
     atomic_store(&p->threads, threads);
 }
 
-static void check_presence(int allowed)
+static void be_present_and_meet(void *ctx, int thread, int threads)
 {
-    for (int wish = 0; wish <= MOST + 1; wish++) {
-        presence p = { 0 };
-        wk_team_run(wish, be_present, &p);
-        int want = wish < 1 ? 1 : wish < allowed ? wish : allowed;
-        CHECK_INT(p.threads, want);
-        for (int i = 0; i < MOST; i++)
-            CHECK_INT(p.ran[i], i < want);
-    }
+    be_present(ctx, thread, threads);
+    wk_team_barrier();
 }
 
-TEST(each_thread_of_a_region_runs_once) { each_count(check_presence); }
+static void check_presence(int allowed)
+{
+    for (int wish = 0; wish <= MOST + 1; wish++)
+        for (int meets = 0; meets < 2; meets++) {
+            presence p = { 0 };
+            wk_team_run(wish, meets ? be_present_and_meet : be_present, &p);
+            int want = wish < 1 ? 1 : wish < allowed ? wish : allowed;
+            CHECK_INT(p.threads, want);
+            for (int i = 0; i < MOST; i++)
+                CHECK(meets || !i ? p.ran[i] == (i < want) : p.ran[i] <= (i < want));
+        }
+}
+
+TEST(each_thread_of_a_region_runs_once_at_most) { each_count(check_presence); }
 
 TEST(thread_counts_are_kept_in_range)
 {
@@ -162,6 +169,50 @@ TEST(empty_and_odd_ranges)
     CHECK_INT(calls, 9);
 }
 
+/* ---- Stages ------------------------------------------------------------- */
+
+static const int64_t items[] = { 5, 0, 64, 1, 0, 17 };
+
+enum { STAGES = 6 };
+
+typedef struct {
+    wk_stages  all;
+    int        mark[STAGES][64]; /* not atomic: a stage is behind all of the one before */
+    atomic_int wrong, ended;
+} journey;
+
+static void go_through(void *ctx, int thread, int threads)
+{
+    journey *j = ctx;
+    wk_stage stage = wk_stage_first(&j->all);
+    int64_t  i;
+    (void)thread, (void)threads;
+    for (int s = 0; s < STAGES; s++)
+        while ((i = wk_stage_take(&stage, items[s])) >= 0) {
+            bool before = true;
+            for (int64_t k = 0; s > 0 && k < items[s - 1]; k++)
+                before &= j->mark[s - 1][k] == 1;
+            if (!before || i >= items[s] || j->mark[s][i]++)
+                atomic_fetch_add(&j->wrong, 1);
+        }
+    for (int64_t k = 0; k < items[STAGES - 1]; k++)
+        if (j->mark[STAGES - 1][k] != 1)
+            atomic_fetch_add(&j->wrong, 1);
+    atomic_fetch_add(&j->ended, 1);
+}
+
+static void check_stages(int threads)
+{
+    for (int round = 0; round < 300 / threads; round++) {
+        journey j = { 0 };
+        wk_team_run(threads, go_through, &j);
+        CHECK_INT(j.wrong, 0);
+        CHECK(j.ended >= 1 && j.ended <= threads);
+    }
+}
+
+TEST(each_item_of_a_stage_is_done_once_before_the_next) { each_count(check_stages); }
+
 /* ---- Nesting and errors ------------------------------------------------- */
 
 static void inner(void *ctx, int thread, int threads)
@@ -193,6 +244,7 @@ static void add_one(void *ctx, int thread, int threads)
 {
     (void)thread, (void)threads;
     atomic_fetch_add((atomic_int *)ctx, 1);
+    wk_team_barrier(); /* nobody stays away */
 }
 
 /* Regions that come just when a worker gives up waiting: it must not sleep through one. */
@@ -216,6 +268,7 @@ static void fail_in_one(void *ctx, int thread, int threads)
 {
     if (thread == threads - 1)
         wk_fail(WK_ERR_DTYPE, "from thread %d of %d", thread, *(int *)ctx);
+    wk_team_barrier();
 }
 
 static void fail_in_all(void *ctx, int thread, int threads)

@@ -5,7 +5,7 @@
  * A block of A and a block of B, with all of k, are packed by all threads.  Then threads
  * take pieces of C, mc x nc, and see each through from its first step of k to its last
  * and on to out; sums wait in tiles of the thread's own.  Whoever finds no piece left
- * packs the next block of B meanwhile, so that threads meet once for each block. */
+ * packs the next block of B meanwhile, so that threads wait once for each block. */
 #include "matrix.h"
 
 #include "../simd.h"
@@ -110,18 +110,18 @@ bool WK_ISA(gemm_is_plain)(const wk_gemm *g)
 /* ---- The plan ----------------------------------------------------------- */
 
 typedef struct {
-    const wk_gemm      *g;
-    const wk_engine    *e;
-    int                 sides;  /* Bs */
-    bool                packs;  /* B has to be packed */
-    int64_t             kp, kc; /* k rounded up, and a step of it */
-    int64_t             mb, nb; /* panels in a block ... */
-    int64_t             mc, nc; /* ... and in a piece */
-    size_t              a_panel, b_panel;
-    char               *a, *b[2]; /* B twice: one is read, one is packed; sides after one another */
-    char               *sums;     /* of each thread, and behind them an unpacked part of B */
-    size_t              sums_size, part_at;
-    atomic_int_fast64_t next[4]; /* work of stages, taken in turn */
+    const wk_gemm   *g;
+    const wk_engine *e;
+    int              sides;  /* Bs */
+    bool             packs;  /* B has to be packed */
+    int64_t          kp, kc; /* k rounded up, and a step of it */
+    int64_t          mb, nb; /* panels in a block ... */
+    int64_t          mc, nc; /* ... and in a piece */
+    size_t           a_panel, b_panel;
+    char            *a, *b[2]; /* B twice: one is read, one is packed; sides after one another */
+    char            *sums;     /* of each thread, and behind them an unpacked part of B */
+    size_t           sums_size, part_at;
+    wk_stages        stages;
 } plan;
 
 static void shape_work(plan *p, int threads)
@@ -274,22 +274,8 @@ static void compute(const plan *p, const piece *w)
 typedef struct {
     plan    *p;
     int      thread;
-    unsigned stage;
+    wk_stage stage;
 } worker;
-
-static int64_t take(worker *w)
-{
-    return atomic_fetch_add_explicit(&w->p->next[w->stage & 3], 1, memory_order_relaxed);
-}
-
-/* All threads end a stage together.  Its counter is used again four stages on. */
-static void meet(worker *w)
-{
-    wk_team_barrier();
-    if (!w->thread)
-        atomic_store_explicit(&w->p->next[w->stage & 3], 0, memory_order_relaxed);
-    w->stage++;
-}
 
 static void pack_b_item(const plan *p, int64_t b0, int64_t item, char *to)
 {
@@ -305,12 +291,11 @@ static void pack_stage(worker *w, int64_t a0, int64_t a_count)
     int64_t item, nt = divide_up(p->g->n, p->e->nr);
     bool    have_b = !p->packs || (a0 > 0 && p->nb >= nt);
     int64_t b_items = have_b ? 0 : wk_min_i64(p->nb, nt) * p->sides;
-    while ((item = take(w)) < a_count + b_items)
+    while ((item = wk_stage_take(&w->stage, a_count + b_items)) >= 0)
         if (item < a_count)
             pack_a(p, a0 + item, p->a + (size_t)item * p->a_panel);
         else
             pack_b_item(p, 0, item - a_count, p->b[0]);
-    meet(w);
 }
 
 /* The products of two blocks, and the packing of the next block of B. */
@@ -320,9 +305,10 @@ static void compute_stage(worker *w, int64_t a0, int64_t a_count, int64_t b0, in
     int64_t item, nt = divide_up(p->g->n, p->e->nr), after = b0 + p->nb;
     int64_t b_count = wk_min_i64(p->nb, nt - b0), more = wk_min_i64(p->nb, nt - after) * p->sides;
     int64_t down = divide_up(a_count, p->mc), across = divide_up(b_count, p->nc);
-    while ((item = take(w)) < down * across + (p->packs ? wk_max_i64(more, 0) : 0)) {
-        if (item >= down * across) {
-            pack_b_item(p, after, item - down * across, p->b[turn ^ 1]);
+    int64_t pieces = down * across, items = pieces + (p->packs ? wk_max_i64(more, 0) : 0);
+    while ((item = wk_stage_take(&w->stage, items)) >= 0) {
+        if (item >= pieces) {
+            pack_b_item(p, after, item - pieces, p->b[turn ^ 1]);
             continue;
         }
         int64_t i = item / across * p->mc, j = item % across * p->nc;
@@ -330,22 +316,22 @@ static void compute_stage(worker *w, int64_t a0, int64_t a_count, int64_t b0, in
         compute(p, &(piece){ a0, b0, i, wk_min_i64(i + p->mc, a_count), j,
                              wk_min_i64(j + p->nc, b_count), p->b[turn], sums });
     }
-    meet(w);
 }
 
 static void work(void *ctx, int thread, int threads)
 {
-    worker           w = { .p = ctx, .thread = thread };
-    const wk_engine *e = w.p->e;
-    int64_t          mt = divide_up(w.p->g->m, e->mr), nt = divide_up(w.p->g->n, e->nr);
+    plan            *p = ctx;
+    worker           w = { .p = p, .thread = thread, .stage = wk_stage_first(&p->stages) };
+    const wk_engine *e = p->e;
+    int64_t          mt = divide_up(p->g->m, e->mr), nt = divide_up(p->g->n, e->nr);
     (void)threads;
     if (e->begin)
         e->begin();
-    for (int64_t a0 = 0; a0 < mt; a0 += w.p->mb) {
-        int64_t a_count = wk_min_i64(w.p->mb, mt - a0);
+    for (int64_t a0 = 0; a0 < mt; a0 += p->mb) {
+        int64_t a_count = wk_min_i64(p->mb, mt - a0);
         int     turn = 0;
         pack_stage(&w, a0, a_count);
-        for (int64_t b0 = 0; b0 < nt; b0 += w.p->nb, turn ^= 1)
+        for (int64_t b0 = 0; b0 < nt; b0 += p->nb, turn ^= 1)
             compute_stage(&w, a0, a_count, b0, turn);
     }
     if (e->end)

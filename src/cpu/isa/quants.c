@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* quants.c - the driver of products with quantized weights: see quants.h.
  *
- * All threads round rows of x to bytes, meet, and take pieces of the result.  For a piece
+ * Threads round rows of x to bytes and then take pieces of the result.  For a piece
  * with many rows a part of each panel is unpacked once (packed just before, if the weight still
  * waits for that), and met with all rows of the piece; with few rows a thread reads panels one
  * after another as one stream.  Weights that stay rows are read 16 at a time, like a panel. */
@@ -15,6 +15,8 @@ enum {
     BLOCK_ROWS = 256, /* rows of a piece */
     STREAM = 1 << 20  /* bytes of weight in a piece of few rows */
 };
+
+enum { ROUND, MULTIPLY, STAGES };
 
 typedef struct plan plan;
 
@@ -33,18 +35,14 @@ struct plan {
     const plan             *lender; /* a plan before with the same x; or NULL */
     char                   *room;   /* each thread's */
     size_t                  room_size;
-    atomic_int_fast64_t     next[2];
+    int64_t                 items[STAGES];
 };
 
 typedef struct {
-    plan *p;
-    int   count;
+    plan     *p;
+    int64_t   items[STAGES]; /* of all */
+    wk_stages stages;
 } plans;
-
-static int64_t take(atomic_int_fast64_t *next)
-{
-    return atomic_fetch_add_explicit(next, 1, memory_order_relaxed);
-}
 
 /* ---- x ------------------------------------------------------------------ */
 
@@ -221,34 +219,34 @@ static void piece(const plan *p, int64_t i, int64_t i_end, int64_t begin, int64_
 /* ---- The driver --------------------------------------------------------- */
 
 /* Pieces of nearly the same size. */
-static void take_pieces(plan *p, const room *r)
+static void take_piece(const plan *p, int64_t item, const room *r)
 {
-    int64_t item, across = divide_up(p->panels, p->across);
-    while ((item = take(&p->next[1])) < across * divide_up(p->groups, p->down)) {
-        int64_t i = item / across * p->down, j = item % across;
-        int64_t begin = j * p->panels / across, end = (j + 1) * p->panels / across;
-        if (p->j.few)
-            few_rows(p, begin, end);
-        else
-            piece(p, i, wk_min_i64(i + p->down, p->groups), begin, end, r);
-    }
+    int64_t across = divide_up(p->panels, p->across);
+    int64_t i = item / across * p->down, j = item % across;
+    int64_t begin = j * p->panels / across, end = (j + 1) * p->panels / across;
+    if (p->j.few)
+        few_rows(p, begin, end);
+    else
+        piece(p, i, wk_min_i64(i + p->down, p->groups), begin, end, r);
 }
 
 static void work(void *ctx, int thread, int threads)
 {
-    const plans *all = ctx;
-    int64_t      item;
+    plans   *all = ctx;
+    wk_stage stage = wk_stage_first(&all->stages);
+    int64_t  item;
     (void)threads;
-    if (all->p->g->m > 1) {
-        for (plan *p = all->p; p < all->p + all->count; p++)
-            while (!p->lender && (item = take(&p->next[0])) < p->groups)
-                quantize_group(p, item, (float *)(void *)room_of(p, thread).quads);
-        wk_team_barrier();
-    }
-    for (plan *p = all->p; p < all->p + all->count; p++) {
-        room r = room_of(p, thread);
-        take_pieces(p, &r);
-    }
+    for (int s = 0; s < STAGES; s++)
+        while ((item = wk_stage_take(&stage, all->items[s])) >= 0) {
+            const plan *p = all->p;
+            for (; item >= p->items[s]; p++)
+                item -= p->items[s];
+            room r = room_of(p, thread);
+            if (s == ROUND)
+                quantize_group(p, item, (float *)(void *)r.quads);
+            else
+                take_piece(p, item, &r);
+        }
 }
 
 /* How rows and columns are shared out. */
@@ -314,7 +312,8 @@ static bool are_alike(const plan *p, const plan *q)
 void WK_ISA(gemm_quant)(const wk_gemm *g, int count, int threads)
 {
     plan   p[WK_MOST_LAYERS];
-    size_t x_bytes[WK_MOST_LAYERS], all = 0, most = (size_t)g->k * sizeof(float);
+    plans  all = { .p = p };
+    size_t x_bytes[WK_MOST_LAYERS], all_bytes = 0, most = (size_t)g->k * sizeof(float);
     for (int i = 0; i < count; i++) {
         prepare(&p[i], g + i);
         shape_work(&p[i], threads);
@@ -322,20 +321,26 @@ void WK_ISA(gemm_quant)(const wk_gemm *g, int count, int threads)
         for (int k = 0; k < i && !p[i].lender; k++)
             p[i].lender = are_alike(&p[i], &p[k]) ? &p[k] : NULL;
         x_bytes[i] = p[i].lender ? 0 : round_up((size_t)(p[i].groups * p[i].x_words) * 4);
-        all += x_bytes[i];
+        all_bytes += x_bytes[i];
+        /* One row is rounded by the caller, at once. */
+        p[i].items[ROUND] = g->m > 1 && !p[i].lender ? p[i].groups : 0;
+        p[i].items[MULTIPLY] =
+            divide_up(p[i].panels, p[i].across) * divide_up(p[i].groups, p[i].down);
+        for (int s = 0; s < STAGES; s++)
+            all.items[s] += p[i].items[s];
         size_t size = g->m > 1 ? size_of_room(&p[i]) : 0;
         most = size > most ? size : most;
     }
     most = round_up(most);
-    char *memory = wk_scratch(all + (size_t)threads * most), *rooms = memory;
+    char *memory = wk_scratch(all_bytes + (size_t)threads * most), *rooms = memory;
     if (!memory)
         return;
-    rooms += all;
+    rooms += all_bytes;
     for (int i = 0; i < count; memory += x_bytes[i++]) {
         p[i].room = rooms, p[i].room_size = most;
         p[i].x = p[i].lender ? p[i].lender->x : (uint32_t *)(void *)memory;
         if (g->m == 1 && !p[i].lender)
             quantize_group(&p[i], 0, (float *)(void *)rooms);
     }
-    wk_team_run(threads, work, &(plans){ p, count });
+    wk_team_run(threads, work, &all);
 }

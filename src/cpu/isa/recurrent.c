@@ -134,7 +134,7 @@ static void forward(void *ctx, int thread, int threads)
 static int threads_for(const job *j)
 {
     int64_t work = j->batch * j->wide * j->n;
-    return work < 16384 ? 1 : (int)wk_min_i64(wk_threads(), j->panels);
+    return work < 16384 || !j->steps ? 1 : (int)wk_min_i64(wk_threads(), j->panels);
 }
 
 bool WK_ISA(recurrent)(const wk_call *c)
