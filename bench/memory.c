@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* memory.c - how fast memory is read, by one thread and by all: the ceiling of decoding.
  *
- *   build/bench/memory [MB]          medians of 15 passes over so much (2048), in GB/s */
+ *   build/bench/memory [MB]          medians of 15 passes over so much (2048), in GB/s
+ *
+ * As it comes, and with lines asked for early: which is faster depends on the processor. */
 #include "clock.h"
 
 #include "../src/base/base.h"
@@ -12,20 +14,27 @@
 
 enum { SAMPLES = 15, PIECE = 1 << 20 };
 
-typedef uint64_t line __attribute__((vector_size(64)));
+/* Eight sums that stay in registers: vectors as long as a line would go by the stack. */
+typedef uint64_t quarter __attribute__((vector_size(16)));
+enum { QUARTERS = 8 };
 
+enum { AHEAD = 4096 / sizeof(quarter) };
+
+static bool                 asks;
 static atomic_uint_fast64_t sink; /* so that nothing is left out */
 
 static void read_piece(void *ctx, int64_t begin, int64_t end)
 {
-    const line *p = ctx;
-    line        a = { 0 }, b = { 0 };
-    for (int64_t i = begin; i < end; i += 2) {
-        a += p[i];
-        b += p[i + 1];
+    const quarter *p = ctx;
+    quarter        sum[QUARTERS] = { 0 };
+    for (int64_t i = begin; i < end; i += QUARTERS) {
+        for (int k = 0; asks && k < QUARTERS; k += 4)
+            __builtin_prefetch(p + i + k + AHEAD, 0, 2);
+        for (int k = 0; k < QUARTERS; k++)
+            sum[k] += p[i + k];
     }
-    a += b;
-    atomic_fetch_add(&sink, a[0] + a[1] + a[2] + a[3] + a[4] + a[5] + a[6] + a[7]);
+    for (int k = 0; k < QUARTERS; k++)
+        atomic_fetch_add(&sink, sum[k][0] + sum[k][1]);
 }
 
 static int by_size(const void *a, const void *b)
@@ -36,14 +45,19 @@ static int by_size(const void *a, const void *b)
 
 static double measure(void *data, int64_t bytes)
 {
-    double sample[SAMPLES];
-    for (int i = 0; i < SAMPLES; i++) {
-        double start = now();
-        wk_parallel(bytes / (int64_t)sizeof(line), PIECE / (int64_t)sizeof(line), read_piece, data);
-        sample[i] = now() - start;
+    double sample[SAMPLES], least = 1e9;
+    for (int way = 0; way < 2; way++) {
+        asks = way == 1;
+        for (int i = 0; i < SAMPLES; i++) {
+            double start = now();
+            wk_parallel(bytes / (int64_t)sizeof(quarter), PIECE / (int64_t)sizeof(quarter),
+                        read_piece, data);
+            sample[i] = now() - start;
+        }
+        qsort(sample, SAMPLES, sizeof *sample, by_size);
+        least = sample[SAMPLES / 2] < least ? sample[SAMPLES / 2] : least;
     }
-    qsort(sample, SAMPLES, sizeof *sample, by_size);
-    return (double)bytes / sample[SAMPLES / 2] / 1e9;
+    return (double)bytes / least / 1e9;
 }
 
 int main(int argc, char **argv)

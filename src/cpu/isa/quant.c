@@ -261,6 +261,13 @@ INLINE void unpack(wk_quant_bits f, const wk_quant_job *j, const char *p, int64_
 
 /* ---- Few rows of x ------------------------------------------------------ */
 
+/* Where it helps, ask early for what lies as far behind these bytes. */
+INLINE void expect(const wk_quant_job *j, const char *p, int64_t bytes)
+{
+    for (int64_t i = 0; j->ask && i < bytes; i += 64)
+        __builtin_prefetch(p + i + WK_DISTANCE, 0, 2);
+}
+
 /* A unit of a panel with a row of x. */
 INLINE vf unit(wk_quant_bits f, const vi w[WK_QUADS], const vf scale[2], const uint32_t *x)
 {
@@ -288,13 +295,13 @@ INLINE void few(int m, wk_quant_bits f, const wk_quant_job *j, const char *p, co
         memset(sums + i * WK_SIDE, 0, WK_PANEL * sizeof *sums);
     for (int64_t k = j->k; k > 0; k -= WK_CHUNK) {
         int64_t n = wk_min_i64(k, WK_CHUNK), blocks = n / j->type->block;
+        int64_t head = blocks * wk_quant_head(j->layout);
         WK_ISA(quant_kernels).scales[j->layout->scales]((const uint8_t *)p, blocks, scale, offset);
-        p += blocks * wk_quant_head(j->layout);
+        expect(j, p, head);
+        p += head;
         const float *s = scale, *o = offset;
         for (n /= WK_UNIT; n > 0; n--, p += bytes) {
-            if (j->ask)
-                for (int i = 0; i < bytes; i += 64)
-                    __builtin_prefetch(p + i + WK_DISTANCE, 0, 2);
+            expect(j, p, bytes);
             EACH(h)
             {
                 vi              w[WK_QUADS];
