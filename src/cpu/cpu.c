@@ -41,6 +41,8 @@ static bool has_avx512(void)
 }
 static bool has_vnni(void) { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 static bool has_avx512bf16(void) { return has_vnni() && leaf_7_1(5); }
+/* Intel's processors take two cycles for each product of pairs. */
+static bool has_avx512panels(void) { return has_avx512bf16() && __builtin_cpu_is("intel"); }
 static bool has_amx(void) { return has_avx512bf16() && wk_amx_usable(); }
 #endif
 
@@ -60,6 +62,7 @@ static const struct { /* from the plainest to the best */
     { &wk_cpu_avx512, has_avx512 },
     { &wk_cpu_avx512vnni, has_vnni },
     { &wk_cpu_avx512bf16, has_avx512bf16 },
+    { &wk_cpu_avx512panels, has_avx512panels },
     { &wk_cpu_amx, has_amx },
 #elif defined WITH_dotprod
     { &wk_cpu_dotprod, has_dotprod },

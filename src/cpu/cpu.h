@@ -3,8 +3,8 @@
  *
  * The files in isa/ are compiled once for each instruction set, over simd.h, and give
  * one wk_cpu_isa each; the best one that the processor has is chosen when the library
- * starts.  WICK_CPU=base|avx2|avxvnni|avx512|avx512vnni|avx512bf16|amx, or on aarch64
- * base|dotprod|i8mm, forces one. */
+ * starts.  WICK_CPU=base|avx2|avxvnni|avx512|avx512vnni|avx512bf16|avx512panels|amx, or on
+ * aarch64 base|dotprod|i8mm, forces one. */
 #ifndef WK_CPU_H
 #define WK_CPU_H
 
@@ -31,7 +31,7 @@ typedef struct {
 } wk_cpu_isa;
 
 extern const wk_cpu_isa wk_cpu_base, wk_cpu_avx2, wk_cpu_avx512, wk_cpu_avx512vnni;
-extern const wk_cpu_isa wk_cpu_avx512bf16, wk_cpu_amx, wk_cpu_avxvnni;
+extern const wk_cpu_isa wk_cpu_avx512bf16, wk_cpu_avx512panels, wk_cpu_amx, wk_cpu_avxvnni;
 extern const wk_cpu_isa wk_cpu_dotprod, wk_cpu_i8mm;
 
 extern const wk_quant_kernels wk_cpu_quant_kernels_avx2, wk_cpu_quant_kernels_vnni;

@@ -169,17 +169,25 @@ static void pack_a(const plan *p, int64_t panel, char *to)
     }
 }
 
-/* A part of B in panels as the engine's own pack can read it: rows of bf16 in room. */
+/* A part of B in panels as the engine's own pack can read it: rows of bf16, of whole pairs, in
+ * room.  at is a multiple of 2. */
 static wk_mat read_panels(const wk_mat *b, int64_t j, int64_t cols, int64_t at, int64_t k,
-                          uint16_t *room)
+                          uint32_t *room)
 {
-    for (int64_t c = 0; c < cols; c++) {
-        const uint16_t *from =
-            (const uint16_t *)b->data + (j + c) / 16 * 16 * b->row + at / 2 * 32 + (j + c) % 16 * 2;
-        for (int64_t p = 0; p < k; p++)
-            room[c * k + p] = from[p / 2 * 32 + p % 2];
+    int64_t pairs = divide_up(k, 2);
+    for (int64_t c = 0, n; c < cols; c += n) {
+        int64_t         beside = (j + c) % 16; /* in the panel */
+        const uint32_t *from =
+            (const uint32_t *)b->data + (j + c - beside) * b->row / 2 + at / 2 * 16 + beside;
+        n = wk_min_i64(16 - beside, cols - c);
+        for (int64_t first = 0, end; first < pairs; first = end) { /* a line of each row */
+            end = wk_min_i64(first + 16, pairs);
+            for (int64_t i = 0; i < n; i++)
+                for (int64_t p = first; p < end; p++)
+                    room[(c + i) * pairs + p] = from[p * 16 + i];
+        }
     }
-    return (wk_mat){ room, WK_BF16, k, 1 };
+    return (wk_mat){ room, WK_BF16, pairs * 2, 1 };
 }
 
 static void pack_b(const plan *p, int64_t panel, int side, char *to)
@@ -188,7 +196,7 @@ static void pack_b(const plan *p, int64_t panel, int side, char *to)
     const wk_engine *e = p->e;
     int64_t          j = panel * e->nr, cols = wk_min_i64(e->nr, g->n - j);
     for (int64_t at = 0; at < p->kp; at += p->kc) {
-        uint16_t room[MOST_IN_PANEL];
+        uint32_t room[MOST_IN_PANEL / 2];
         int64_t  k = wk_min_i64(p->kc, g->k - at);
         wk_mat   x = g->panels ? read_panels(&g->b[side], j, cols, at, k, room)
                                : wk_mat_at(g->b[side], j, at);

@@ -173,3 +173,17 @@ const wk_cpu_isa wk_cpu_avx512bf16 = {
     .pack = wk_panels_pack,
     .few = wk_panels_few,
 };
+
+/* Where products of pairs run at half the rate of those in f32, only what waits for memory
+ * is made with them: few rows. */
+const wk_cpu_isa wk_cpu_avx512panels = {
+    .name = "avx512panels",
+    .level = WK_LEVEL_avx512,
+    .kernels = WK_ISA(kernels),
+    .install_rows = WK_ISA(install_rows),
+    .f32 = &WK_ISA(engine),
+    .gemm = WK_ISA(gemm),
+    .quant = &wk_cpu_quant_kernels_vnni,
+    .pack = wk_panels_pack,
+    .few = wk_panels_few,
+};
