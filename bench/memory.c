@@ -3,7 +3,7 @@
  *
  *   build/bench/memory [MB]          medians of 15 passes over so much (2048), in GB/s
  *
- * As it comes, and with lines asked for early: which is faster depends on the processor. */
+ * Twice, as it comes and with lines asked for early; the faster counts, as processors differ. */
 #include "clock.h"
 
 #include "../src/base/base.h"
@@ -16,9 +16,7 @@ enum { SAMPLES = 15, PIECE = 1 << 20 };
 
 /* Eight sums that stay in registers: vectors as long as a line would go by the stack. */
 typedef uint64_t quarter __attribute__((vector_size(16)));
-enum { QUARTERS = 8 };
-
-enum { AHEAD = 4096 / sizeof(quarter) };
+enum { QUARTERS = 8, AHEAD = 4096 / sizeof(quarter) };
 
 static bool                 asks;
 static atomic_uint_fast64_t sink; /* so that nothing is left out */

@@ -11,7 +11,7 @@
 
 static bool fits(const wk_tensor *x) { return wk_dtypes[x->dtype].is_float && x->dtype != WK_F64; }
 
-/* Where there is AMX too, products of pairs are slower than those of f32. */
+/* On Intel's processors (avx512panels, amx) products of pairs are slower than those of f32. */
 static bool has_pairs(void)
 {
 #if defined __AVX512F__

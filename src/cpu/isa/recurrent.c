@@ -131,6 +131,7 @@ static void forward(void *ctx, int thread, int threads)
 }
 
 /* Threads are worth their meetings where there is something to do between them. */
+/* Threads share panels by their numbers and meet in each step: without steps one does it all. */
 static int threads_for(const job *j)
 {
     int64_t work = j->batch * j->wide * j->n;

@@ -161,29 +161,13 @@ static const wk_engine engine = {
 };
 
 /* All other kernels are those of avx512. */
-const wk_cpu_isa wk_cpu_avx512bf16 = {
-    .name = "avx512bf16",
-    .level = WK_LEVEL_avx512,
-    .kernels = WK_ISA(kernels),
-    .install_rows = WK_ISA(install_rows),
-    .f32 = &WK_ISA(engine),
-    .bf16 = &engine,
-    .gemm = WK_ISA(gemm),
-    .quant = &wk_cpu_quant_kernels_vnni,
-    .pack = wk_panels_pack,
-    .few = wk_panels_few,
-};
+#define ON_PANELS                                                                                  \
+    .level = WK_LEVEL_avx512, .kernels = WK_ISA(kernels), .install_rows = WK_ISA(install_rows),    \
+    .f32 = &WK_ISA(engine), .gemm = WK_ISA(gemm), .quant = &wk_cpu_quant_kernels_vnni,             \
+    .pack = wk_panels_pack, .few = wk_panels_few
+
+const wk_cpu_isa wk_cpu_avx512bf16 = { .name = "avx512bf16", .bf16 = &engine, ON_PANELS };
 
 /* Where products of pairs run at half the rate of those in f32, only what waits for memory
  * is made with them: few rows. */
-const wk_cpu_isa wk_cpu_avx512panels = {
-    .name = "avx512panels",
-    .level = WK_LEVEL_avx512,
-    .kernels = WK_ISA(kernels),
-    .install_rows = WK_ISA(install_rows),
-    .f32 = &WK_ISA(engine),
-    .gemm = WK_ISA(gemm),
-    .quant = &wk_cpu_quant_kernels_vnni,
-    .pack = wk_panels_pack,
-    .few = wk_panels_few,
-};
+const wk_cpu_isa wk_cpu_avx512panels = { .name = "avx512panels", ON_PANELS };
