@@ -60,6 +60,10 @@ typedef struct {
     int         nc;    /* columns of a piece of work, a multiple of nr */
     int         least; /* rows and columns of a product worth it */
 
+    /* Up to so many rows of A meet each part of B as soon as it is packed.  late * kc of A should
+     * fit into the second-level cache. */
+    int late;
+
     /* The packed B is, for each 16 columns, [k / 2][16 columns][2] bf16: the layout of
      * wk_pack(), so that packed weights are read where they lie. */
     bool pairs;

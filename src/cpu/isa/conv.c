@@ -79,7 +79,7 @@ void conv_put_part(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart)
 }
 
 /* Fetch where results will go, while they are still computed. */
-static void expect(const product *p, int64_t group, int64_t i, int rows, const conv_run *runs,
+INLINE void expect(const product *p, int64_t group, int64_t i, int rows, const conv_run *runs,
                    int n)
 {
     int64_t size = (int64_t)wk_dtypes[p->out->dtype].size;

@@ -5,7 +5,11 @@
  * A block of A and a block of B, with all of k, are packed by all threads.  Then threads
  * take pieces of C, mc x nc, and see each through from its first step of k to its last
  * and on to out; sums wait in tiles of the thread's own.  Whoever finds no piece left
- * packs the next block of B meanwhile, so that threads wait once for each block. */
+ * packs the next block of B meanwhile, so that threads wait once for each block.
+ *
+ * Or each part of B is packed by who needs it, just before: where an engine unpacks what it
+ * needs, and with so few rows of A that all of them are one piece.  Such a part never leaves
+ * the nearest cache, and what comes next is fetched meanwhile. */
 #include "matrix.h"
 
 #include "../simd.h"
@@ -15,6 +19,7 @@ enum {
     BLOCK_B = 4 << 20,     /* ... and B, of which there are two */
     MOST_K = 16384,        /* longer sums are made in several rounds */
     MOST_IN_PANEL = 32768, /* nr * kc of any engine */
+    CHUNK = 16,            /* steps of several panels that are packed in turns */
     ALIGN = 64
 };
 
@@ -113,7 +118,9 @@ typedef struct {
     const wk_gemm   *g;
     const wk_engine *e;
     int              sides;  /* Bs */
-    bool             packs;  /* B has to be packed */
+    bool             packs;  /* B has to be packed beforehand ... */
+    bool             late;   /* ... or with all rows, when needed ... */
+    int64_t          parts;  /* ... by steps of so many panels */
     int64_t          kp, kc; /* k rounded up, and a step of it */
     int64_t          mb, nb; /* panels in a block ... */
     int64_t          mc, nc; /* ... and in a piece */
@@ -123,6 +130,8 @@ typedef struct {
     size_t           sums_size, part_at;
     wk_stages        stages;
 } plan;
+
+static bool in_rows(const wk_gemm *g) { return g->b[0].col == 1; }
 
 static void shape_work(plan *p, int threads)
 {
@@ -135,16 +144,18 @@ static void shape_work(plan *p, int threads)
     p->b_panel = (size_t)p->kp * (size_t)(e->nr * e->b_size);
     p->a_panel = (p->a_panel + ALIGN - 1) / ALIGN * ALIGN;
     p->b_panel = (p->b_panel + ALIGN - 1) / ALIGN * ALIGN;
-    p->mc = wk_min_i64(e->mc / e->mr, mt);
+    p->mc = p->late ? mt : wk_min_i64(e->mc / e->mr, mt);
     p->nc = wk_min_i64(wk_max_i64(e->nc / e->nr / p->sides, 1), nt);
     int64_t room_a = wk_max_i64(BLOCK_A / (int64_t)p->a_panel, p->mc);
     int64_t room_b = (BLOCK_B + threads * (BLOCK_B / 8)) / ((int64_t)p->b_panel * p->sides);
     p->mb = divide_up(mt, divide_up(mt, room_a));
-    p->nb = e->unpack ? nt : divide_up(nt, divide_up(nt, wk_max_i64(room_b, p->nc)));
+    p->nb = !p->packs ? nt : divide_up(nt, divide_up(nt, wk_max_i64(room_b, p->nc)));
     /* enough pieces for all threads to end at about the same time */
     while (divide_up(p->mb, p->mc) * divide_up(p->nb, p->nc) < 4 * threads && p->mc * p->nc > 1) {
-        if (p->nc * e->nr >= p->mc * e->mr && p->nc > 1)
+        if ((p->late || p->nc * e->nr >= p->mc * e->mr) && p->nc > 1)
             p->nc = divide_up(p->nc, 2);
+        else if (p->late)
+            break;
         else if (p->mc > 1)
             p->mc = divide_up(p->mc, 2);
         else
@@ -152,8 +163,8 @@ static void shape_work(plan *p, int threads)
     }
     p->sums_size = (size_t)(p->mc * p->nc * p->sides) * (size_t)(e->mr * e->nr) * sizeof(float);
     p->part_at = p->sums_size = (p->sums_size + ALIGN - 1) / ALIGN * ALIGN;
-    if (e->unpack)
-        p->sums_size += (size_t)(p->kc * e->nr * e->b_size);
+    p->parts = e->unpack ? 1 : !p->late ? 0 : in_rows(g) ? 1 : p->nc;
+    p->sums_size += (size_t)(p->parts * p->sides * p->kc * e->nr * e->b_size);
 }
 
 /* ---- Packing ------------------------------------------------------------ */
@@ -190,18 +201,47 @@ static wk_mat read_panels(const wk_mat *b, int64_t j, int64_t cols, int64_t at, 
     return (wk_mat){ room, WK_BF16, pairs * 2, 1 };
 }
 
-static void pack_b(const plan *p, int64_t panel, int side, char *to)
+/* k steps, or up to the end, of a panel of B. */
+static void pack_b(const plan *p, int64_t panel, int side, int64_t at, int64_t k, char *to)
 {
     const wk_gemm   *g = p->g;
     const wk_engine *e = p->e;
+    uint32_t         room[MOST_IN_PANEL / 2];
     int64_t          j = panel * e->nr, cols = wk_min_i64(e->nr, g->n - j);
-    for (int64_t at = 0; at < p->kp; at += p->kc) {
-        uint32_t room[MOST_IN_PANEL / 2];
-        int64_t  k = wk_min_i64(p->kc, g->k - at);
-        wk_mat   x = g->panels ? read_panels(&g->b[side], j, cols, at, k, room)
-                               : wk_mat_at(g->b[side], j, at);
-        e->pack_b(to + at * e->nr * e->b_size, &x, cols, k);
-    }
+    k = wk_min_i64(k, g->k - at);
+    wk_mat x =
+        g->panels ? read_panels(&g->b[side], j, cols, at, k, room) : wk_mat_at(g->b[side], j, at);
+    e->pack_b(to, &x, cols, k);
+}
+
+/* k steps of count panels of B.  Where columns lie beside each other, all panels go on together,
+ * as every step is a row elsewhere in memory. */
+static void pack_parts(const plan *p, int64_t panel, int64_t count, int side, int64_t at, int64_t k,
+                       char *to)
+{
+    const wk_engine *e = p->e;
+    const int64_t    chunk = in_rows(p->g) ? k : CHUNK, step = e->nr * e->b_size;
+    if (e->unpack)
+        e->unpack(to, p->g, side, panel, at, k);
+    else
+        for (int64_t done = 0; done < k; done += chunk)
+            for (int64_t j = 0; j < count; j++)
+                pack_b(p, panel + j, side, at + done, wk_min_i64(chunk, k - done),
+                       to + (j * k + done) * step);
+}
+
+/* Fetch the share i of n of such a part of B, of one panel. */
+INLINE void expect_part(const plan *p, int64_t panel, int side, int64_t at, int64_t i, int64_t n)
+{
+    const wk_gemm *g = p->g;
+    int64_t        j = panel * p->e->nr, cols = wk_min_i64(p->e->nr, g->n - j);
+    int64_t        k = wk_min_i64(p->kc, g->k - at);
+    wk_mat         b = wk_mat_at(g->b[side], j, at);
+    const int64_t  size = (int64_t)wk_dtypes[b.dtype].size;
+    int64_t        lines = (k * size + 63) / 64, count = lines * cols;
+    for (int64_t line = count * i / n; line < count * (i + 1) / n; line++)
+        __builtin_prefetch((const char *)b.data + line / lines * b.row * size + line % lines * 64,
+                           0, 2);
 }
 
 /* ---- Pieces ------------------------------------------------------------- */
@@ -219,11 +259,13 @@ static const char *panel_of_b(const plan *p, const piece *w, int64_t j, int side
 {
     const wk_engine *e = p->e;
     const wk_mat    *b = &p->g->b[side];
-    if (e->unpack) {
-        char *part = (char *)w->sums + p->part_at;
+    if (p->parts) {
+        const int64_t size = k * e->nr * e->b_size, which = (j - w->j) % p->parts;
+        char         *to = (char *)w->sums + p->part_at + side * p->parts * size;
         *group = k * 32;
-        e->unpack(part, p->g, side, w->b0 + j, at, k);
-        return part;
+        if (which == 0)
+            pack_parts(p, w->b0 + j, wk_min_i64(p->parts, w->j_end - j), side, at, k, to);
+        return to + which * size;
     }
     if (!p->packs) { /* groups of 16 columns, all of their k after one another */
         *group = b->row * 32;
@@ -234,7 +276,7 @@ static const char *panel_of_b(const plan *p, const piece *w, int64_t j, int side
 }
 
 /* Fetch where results will go, while they are still computed. */
-static void expect(const wk_gemm *g, int64_t i, int64_t j, int rows, int cols)
+INLINE void expect(const wk_gemm *g, int64_t i, int64_t j, int rows, int cols)
 {
     const char *out = wk_mat_at(g->out, i, j).data;
     int64_t     size = (int64_t)wk_dtypes[g->out.dtype].size;
@@ -248,7 +290,7 @@ static void compute(const plan *p, const piece *w)
     const wk_gemm   *g = p->g;
     const wk_engine *e = p->e;
     const int64_t    mt = w->i_end - w->i, tile = e->mr * e->nr;
-    const bool       direct = WK_ISA(gemm_is_plain)(g);
+    const bool       direct = WK_ISA(gemm_is_plain)(g) && !(p->late && p->kp > p->kc);
     for (int64_t at = 0; at < p->kp; at += p->kc)
         for (int64_t j = w->j; j < w->j_end; j++)
             for (int side = 0; side < p->sides; side++) {
@@ -256,6 +298,9 @@ static void compute(const plan *p, const piece *w)
                 wk_gemm_tile t = { .k = wk_min_i64(p->kc, p->kp - at),
                                    .cols = (int)wk_min_i64(e->nr, g->n - col),
                                    .add = at > 0 };
+                bool         last_side = side == p->sides - 1, last_j = j == w->j_end - 1;
+                int64_t      then_j = w->b0 + (!last_side ? j : !last_j ? j + 1 : w->j);
+                int64_t      then = at + (last_side && last_j ? p->kc : 0);
                 t.b = panel_of_b(p, w, j, side, at, t.k, &t.group);
                 for (int64_t i = w->i; i < w->i_end; i++) {
                     int64_t row = (w->a0 + i) * e->mr;
@@ -268,6 +313,8 @@ static void compute(const plan *p, const piece *w)
                     t.ldc = in_place ? g->out.row : e->nr;
                     if (at + p->kc >= p->kp)
                         expect(g, row, col, t.rows, t.cols);
+                    if (p->late && p->parts == 1 && then < g->k)
+                        expect_part(p, then_j, last_side ? 0 : side + 1, then, i - w->i, mt);
                     e->kernel(&t);
                     if (!in_place && at + p->kc >= p->kp && side == p->sides - 1)
                         WK_ISA(gemm_finish)
@@ -289,7 +336,9 @@ static void pack_b_item(const plan *p, int64_t b0, int64_t item, char *to)
 {
     int     side = (int)(item % p->sides);
     int64_t panel = item / p->sides;
-    pack_b(p, b0 + panel, side, to + (size_t)(side * p->nb + panel) * p->b_panel);
+    to += (size_t)(side * p->nb + panel) * p->b_panel;
+    for (int64_t at = 0; at < p->kp; at += p->kc)
+        pack_b(p, b0 + panel, side, at, p->kc, to + at * p->e->nr * p->e->b_size);
 }
 
 /* The block of A from panel a0 on, and the first one of B. */
@@ -349,7 +398,8 @@ static void work(void *ctx, int thread, int threads)
 static void product(const wk_gemm *g, int threads)
 {
     plan p = { .g = g, .e = g->engine, .sides = g->b[1].data ? 2 : 1 };
-    p.packs = !(g->panels && g->engine->pairs);
+    p.late = g->m <= g->engine->late && !g->panels;
+    p.packs = !p.late && !g->engine->unpack && !(g->panels && g->engine->pairs);
     shape_work(&p, threads);
     size_t size_a = (size_t)p.mb * p.a_panel;
     size_t size_b = p.packs ? (size_t)(p.nb * p.sides) * p.b_panel : 0;

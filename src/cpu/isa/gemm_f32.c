@@ -11,11 +11,11 @@
 #include "../simd.h"
 
 #if defined __AVX512F__
-enum { MR = 14, KC = 1024 };
+enum { MR = 14, KC = 1024, LATE = 0 };
 #elif defined __aarch64__
-enum { MR = 12, KC = 512 };
+enum { MR = 12, KC = 512, LATE = 0 };
 #else
-enum { MR = 6, KC = 320 };
+enum { MR = 6, KC = 320, LATE = 1032 };
 #endif
 enum { NR = 2 * VF, LINE = 32 }; /* LINE: steps of k that are packed together */
 
@@ -101,11 +101,11 @@ static void kernel(const wk_gemm_tile *t)
 
 /* ---- Packing ------------------------------------------------------------ */
 
-/* n elements from p on, stride apart; the other lanes are 0. */
-INLINE vf load(const void *p, wk_dtype dtype, int64_t n, int64_t stride)
+/* n elements from p on; the other lanes are 0. */
+INLINE vf load(const void *p, wk_dtype dtype, int64_t n)
 {
     float row[VF] = { 0 };
-    if (n == VF && stride == 1) {
+    if (n == VF) {
         if (dtype == WK_F32)
             return vload(p);
         if (dtype == WK_BF16)
@@ -113,7 +113,7 @@ INLINE vf load(const void *p, wk_dtype dtype, int64_t n, int64_t stride)
         if (dtype == WK_F16)
             return vload_f16(p);
     }
-    wk_dtypes[dtype].load[WK_AS_F32](row, p, n, stride);
+    wk_dtypes[dtype].load[WK_AS_F32](row, p, n, 1);
     return vload(row);
 }
 
@@ -134,32 +134,67 @@ INLINE void pack_steps(float *panel, int width, const wk_mat *x, int64_t count, 
         for (int r = 0; r < width; r += VF) {
             __builtin_prefetch(ahead + r * 4);
             int64_t n = count - r > VF ? VF : count - r > 0 ? count - r : 0;
-            vf      v = n ? load(wk_mat_at(*x, r, p).data, x->dtype, n, 1) : vset(0);
+            vf      v = n ? load(wk_mat_at(*x, r, p).data, x->dtype, n) : vset(0);
             store(panel + p * width + r, v, width - r);
         }
+}
+
+INLINE void load_rows(vf v[VF], int n, const char *from, int64_t row, wk_dtype dtype)
+{
+    UNROLLED
+    for (int i = 0; i < VF; i++)
+        v[i] = load(from + (i < n ? i : 0) * row, dtype, VF);
+}
+
+/* VF steps of n rows, at most VF: element r of step i to to + i * width + r. */
+static __attribute__((noinline)) void turn(float *to, int width, int n, const wk_mat *from)
+{
+    const int64_t row = from->row * (int64_t)wk_dtypes[from->dtype].size;
+    vf            v[VF];
+    if (from->dtype == WK_F32)
+        load_rows(v, n, from->data, row, WK_F32);
+    else if (from->dtype == WK_BF16)
+        load_rows(v, n, from->data, row, WK_BF16);
+    else
+        load_rows(v, n, from->data, row, WK_F16);
+    vtranspose(v);
+    UNROLLED
+    for (int i = 0; i < VF; i++)
+        store(to + i * width, v[i], n);
+}
+
+/* The same at an edge, of the rows and steps that are there, and of any dtype. */
+static __attribute__((noinline)) void turn_rest(float *to, int width, int n, const wk_mat *from,
+                                                int64_t rows, int64_t steps)
+{
+    float v[VF][VF] = { { 0 } };
+    for (int64_t i = 0; i < rows; i++)
+        wk_dtypes[from->dtype].load[WK_AS_F32](v[i], wk_mat_at(*from, i, 0).data, steps, from->col);
+    for (int64_t p = 0; p < steps; p++)
+        for (int i = 0; i < n; i++)
+            to[p * width + i] = v[i][p];
 }
 
 /* A few rows at a time, whole lines of the cache of each: rows are often a power of 2 apart. */
 INLINE void pack_rows(float *panel, int width, const wk_mat *x, int64_t count, int64_t k)
 {
-    const int64_t size = (int64_t)wk_dtypes[x->dtype].size;
+    const int64_t size = (int64_t)wk_dtypes[x->dtype].size, row = x->row * size;
     for (int64_t line = 0; line < k; line += LINE)
-        for (int r = 0; r < width; r += VF)
+        for (int r = 0; r < width; r += VF) {
+            int64_t rows = wk_min_i64(count - r, VF);
+            wk_mat  from = wk_mat_at(*x, r, line);
+            for (int64_t i = 0; i < rows; i++)
+                __builtin_prefetch((const char *)from.data + i * row + LINE * size);
             for (int64_t p = line; p < wk_min_i64(line + LINE, k); p += VF) {
-                int64_t     n = wk_min_i64(VF, k - p);
-                const char *from = wk_mat_at(*x, r, p).data;
-                vf          v[VF];
-                for (int i = 0; i < VF; i++) {
-                    bool there = r + i < count;
-                    v[i] = there ? load(from, x->dtype, n, x->col) : vset(0);
-                    if (there && p == line)
-                        __builtin_prefetch(from + LINE * size);
-                    from += there ? x->row * size : 0;
-                }
-                vtranspose(v);
-                for (int64_t i = 0; i < n; i++)
-                    store(panel + (p + i) * width + r, v[i], width - r);
+                float *to = panel + p * width + r;
+                int    n = width - r < VF ? width - r : VF;
+                if (rows >= n && k - p >= VF && x->col == 1 && is_plain_float(x->dtype))
+                    turn(to, width, n, &from);
+                else
+                    turn_rest(to, width, n, &from, rows, wk_min_i64(VF, k - p));
+                from = wk_mat_at(from, 0, VF);
             }
+        }
 }
 
 INLINE void pack(float *panel, int width, const wk_mat *x, int64_t count, int64_t k)
@@ -190,6 +225,7 @@ const wk_engine WK_ISA(engine) = {
     .kc = KC,
     .mc = 4 * MR,
     .nc = 4 * NR,
+    .late = LATE,
     .pack_a = pack_a,
     .pack_b = pack_b,
     .kernel = kernel,
