@@ -19,6 +19,7 @@ enum {
     BLOCK_B = 4 << 20,     /* ... and B, of which there are two */
     MOST_K = 16384,        /* longer sums are made in several rounds */
     MOST_IN_PANEL = 32768, /* nr * kc of any engine */
+    LINE = 32,             /* elements of 16 bits in a line of the cache; of whole kr */
     CHUNK = 16,            /* steps of several panels that are packed in turns */
     ALIGN = 64
 };
@@ -139,7 +140,8 @@ static void shape_work(plan *p, int threads)
     const wk_engine *e = p->e;
     int64_t          mt = divide_up(g->m, e->mr), nt = divide_up(g->n, e->nr);
     p->kp = divide_up(g->k, e->kr) * e->kr;
-    p->kc = divide_up(divide_up(p->kp, divide_up(p->kp, e->kc)), e->kr) * e->kr;
+    p->kc = divide_up(p->kp, divide_up(p->kp, e->kc));
+    p->kc = wk_min_i64(divide_up(p->kc, LINE) * LINE, p->kp);
     p->a_panel = (size_t)p->kp * (size_t)(e->mr * e->a_size);
     p->b_panel = (size_t)p->kp * (size_t)(e->nr * e->b_size);
     p->a_panel = (p->a_panel + ALIGN - 1) / ALIGN * ALIGN;
