@@ -78,17 +78,6 @@ void conv_put_part(void *to, wk_dtype dtype, vf x, int64_t n, int64_t apart)
         wk_dtypes[dtype].store[WK_AS_F32](to, row, n, apart);
 }
 
-/* Fetch where results will go, while they are still computed. */
-INLINE void expect(const product *p, int64_t group, int64_t i, int rows, const conv_run *runs,
-                   int n)
-{
-    int64_t size = (int64_t)wk_dtypes[p->out->dtype].size;
-    char   *to = (char *)wk_at_host(p->out) + (group * p->m + i) * p->plane * size;
-    for (int r = 0; r < rows; r++, to += p->plane * size)
-        for (int s = 0; s < n; s++)
-            __builtin_prefetch(to + runs[s].to * size, 1);
-}
-
 static void finish(const product *p, int64_t group, int64_t i, int rows, const conv_run *runs,
                    int n, const float *sums)
 {
@@ -167,8 +156,6 @@ static void multiply_block(const product *p, const block *w)
                 t.cols = (int)w->cols[j];
                 t.next = j + 1 < w->panels ? t.a : (const char *)t.a + p->a_panel;
                 t.c = w->sums + (p->k > p->kc ? (i * PANELS + j) * tile : 0);
-                if (last)
-                    expect(p, w->group, i * e->mr, t.rows, w->results[j], w->joined[j]);
                 e->kernel(&t);
                 if (last)
                     finish(p, w->group, i * e->mr, t.rows, w->results[j], w->joined[j], t.c);
