@@ -71,6 +71,24 @@ static inline void vstore_part(float *p, vf a, int64_t n)
 {
 #if defined __AVX512F__
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), a);
+#elif defined __AVX2__ /* masked stores are slow on AMD's processors */
+    if (n == VF) {
+        _mm256_storeu_ps(p, a);
+        return;
+    }
+    __m128 rest = _mm256_castps256_ps128(a);
+    if (n & 4) {
+        _mm_storeu_ps(p, rest);
+        rest = _mm256_extractf128_ps(a, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)(void *)p, rest);
+        rest = _mm_movehl_ps(rest, rest);
+        p += 2;
+    }
+    if (n & 1)
+        _mm_store_ss(p, rest);
 #else
     memcpy(p, &a, (size_t)n * sizeof *p);
 #endif

@@ -267,15 +267,20 @@ int conv_runs(const conv_places *p, int64_t j, int cols, conv_run runs[CONV_MOST
     return n;
 }
 
+enum { AHEAD = 8 }; /* channels: what they give is fetched */
+
 /* k rows of one run that is as wide as a panel. */
 static void gather_whole(const field *f, char *to, int width, const int64_t *row, int64_t k,
                          int64_t from)
 {
     size_t size = wk_dtypes[f->dtype].size, bytes = (size_t)width * size;
+    size_t ahead = (size_t)f->plane * AHEAD * size;
     for (int64_t i = 0; i < k; i++, to += bytes) {
         const char *at = f->data + (size_t)(row[i] + from) * size;
-        for (size_t b = 0; b < bytes; b += VBYTES)
+        for (size_t b = 0; b < bytes; b += VBYTES) {
+            __builtin_prefetch(at + b + ahead);
             memcpy(to + b, at + b, VBYTES);
+        }
     }
 }
 
@@ -322,12 +327,13 @@ static int parts_of(const conv_run *runs, int n, int lanes, part *parts)
 
 #define GATHER(name, T, load)                                                                      \
     static void name(T *to, int width, const T *from, const int64_t *row, int64_t k,               \
-                     const part *parts, int count)                                                 \
+                     int64_t ahead, const part *parts, int count)                                  \
     {                                                                                              \
         for (int64_t i = 0; i < k; i++, to += width) {                                             \
             const T *base = from + row[i];                                                         \
             vi       v = { 0 };                                                                    \
             for (int s = 0; s < count; s++) {                                                      \
+                __builtin_prefetch(base + parts[s].from + ahead);                                  \
                 v = load(parts[s].first ? (vi){ 0 } : v, parts[s].mask, base + parts[s].from);     \
                 if (parts[s].last)                                                                 \
                     memcpy(to + parts[s].vector * (int)(VBYTES / sizeof(T)), &v, VBYTES);          \
@@ -342,14 +348,15 @@ GATHER(gather16, uint16_t, LOAD16)
 static void gather_parts(const field *f, void *to, int width, const int64_t *row, int64_t k,
                          const conv_run *runs, int n)
 {
-    part parts[2 * CONV_MOST_NR];
-    bool wide = f->dtype == WK_F32;
-    int  count = parts_of(runs, n, wide ? VF : 2 * VF, parts);
+    part    parts[2 * CONV_MOST_NR];
+    bool    wide = f->dtype == WK_F32;
+    int     count = parts_of(runs, n, wide ? VF : 2 * VF, parts);
+    int64_t ahead = f->plane * AHEAD;
     if (wide)
-        gather32(to, width, (const uint32_t *)(const void *)f->data, row, k, parts, count);
+        gather32(to, width, (const uint32_t *)(const void *)f->data, row, k, ahead, parts, count);
 #if defined __AVX512F__
     else
-        gather16(to, width, (const uint16_t *)(const void *)f->data, row, k, parts, count);
+        gather16(to, width, (const uint16_t *)(const void *)f->data, row, k, ahead, parts, count);
 #endif
 }
 #else
