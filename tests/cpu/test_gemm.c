@@ -212,6 +212,10 @@ static bool all_blocks(const wk_cpu_isa *isa, const wk_engine *e)
             !try_gemm(isa, e, 2 * e->mr + i, 2 * e->nr + i, 2 * e->kc + i, &rich) ||
             !try_gemm(isa, e, e->mc + i, e->nc + i, 40, &plain))
             return false;
+        if (e->late > 0 && i >= 0 && /* the last rows for which B is packed late, and one more */
+            (!try_gemm(isa, e, e->late + i, 3 * e->nr + 5, e->kc + 70, &plain) ||
+             !try_gemm(isa, e, e->late + i, e->nc + 1, e->kc + 70, &rich)))
+            return false;
     }
     return try_gemm(isa, e, 3, 5, 40000, &plain) && try_gemm(isa, e, 40, 300, 9000, &plain);
 }
