@@ -60,8 +60,8 @@ typedef struct {
     int         nc;    /* columns of a piece of work, a multiple of nr */
     int         least; /* rows and columns of a product worth it */
 
-    /* Up to so many rows of A meet each part of B as soon as it is packed.  late * kc of A should
-     * fit into the second-level cache. */
+    /* Up to so many rows of A meet each part of B as soon as it is packed.  For more it pays to
+     * pack blocks of B, as sums of so many rows do not stay near. */
     int late;
 
     /* The packed B is, for each 16 columns, [k / 2][16 columns][2] bf16: the layout of

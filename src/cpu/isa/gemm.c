@@ -125,7 +125,7 @@ typedef struct {
     int64_t          kp, kc; /* k rounded up, and a step of it */
     int64_t          mb, nb; /* panels in a block ... */
     int64_t          mc, nc; /* ... and in a piece */
-    size_t           a_panel, b_panel;
+    size_t           a_panel, b_panel, b_part;
     char            *a, *b[2]; /* B twice: one is read, one is packed; sides after one another */
     char            *sums;     /* of each thread, and behind them an unpacked part of B */
     size_t           sums_size, part_at;
@@ -166,7 +166,8 @@ static void shape_work(plan *p, int threads)
     p->sums_size = (size_t)(p->mc * p->nc * p->sides) * (size_t)(e->mr * e->nr) * sizeof(float);
     p->part_at = p->sums_size = (p->sums_size + ALIGN - 1) / ALIGN * ALIGN;
     p->parts = e->unpack ? 1 : !p->late ? 0 : in_rows(g) ? 1 : p->nc;
-    p->sums_size += (size_t)(p->parts * p->sides * p->kc * e->nr * e->b_size);
+    p->b_part = ((size_t)(p->kc * e->nr * e->b_size) + ALIGN - 1) / ALIGN * ALIGN;
+    p->sums_size += (size_t)(p->parts * p->sides) * p->b_part;
 }
 
 /* ---- Packing ------------------------------------------------------------ */
@@ -229,10 +230,11 @@ static void pack_parts(const plan *p, int64_t panel, int64_t count, int side, in
         for (int64_t done = 0; done < k; done += chunk)
             for (int64_t j = 0; j < count; j++)
                 pack_b(p, panel + j, side, at + done, wk_min_i64(chunk, k - done),
-                       to + (j * k + done) * step);
+                       to + (size_t)j * p->b_part + done * step);
 }
 
-/* Fetch the share i of n of such a part of B, of one panel. */
+/* Fetch the share i of n of such a part of B, of one panel.  (Always inlined, as GCC leaves out
+ * calls of a function that does nothing but fetch.) */
 INLINE void expect_part(const plan *p, int64_t panel, int side, int64_t at, int64_t i, int64_t n)
 {
     const wk_gemm *g = p->g;
@@ -262,12 +264,12 @@ static const char *panel_of_b(const plan *p, const piece *w, int64_t j, int side
     const wk_engine *e = p->e;
     const wk_mat    *b = &p->g->b[side];
     if (p->parts) {
-        const int64_t size = k * e->nr * e->b_size, which = (j - w->j) % p->parts;
-        char         *to = (char *)w->sums + p->part_at + side * p->parts * size;
+        const int64_t which = (j - w->j) % p->parts;
+        char         *to = (char *)w->sums + p->part_at + (size_t)(side * p->parts) * p->b_part;
         *group = k * 32;
         if (which == 0)
             pack_parts(p, w->b0 + j, wk_min_i64(p->parts, w->j_end - j), side, at, k, to);
-        return to + which * size;
+        return to + (size_t)which * p->b_part;
     }
     if (!p->packs) { /* groups of 16 columns, all of their k after one another */
         *group = b->row * 32;
