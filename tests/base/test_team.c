@@ -4,9 +4,15 @@
 
 #include "../src/base/base.h"
 
+#include <wick/wick.h>
+
+#include <dirent.h>
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -338,6 +344,103 @@ TEST(several_threads_open_regions_at_once)
         pthread_join(thread[i], NULL);
         CHECK(!wrong[i]);
     }
+    wk_set_threads(before);
+}
+
+/* ---- Workers that do not come -------------------------------------------- */
+
+static atomic_int  held;
+static atomic_bool go_on, too_late;
+
+static void hold(int number)
+{
+    (void)number;
+    atomic_fetch_add(&held, 1);
+    while (!atomic_load(&go_on))
+        poll(NULL, 0, 1);
+}
+
+/* Whoever waits for those that are held gets them after ten seconds, and fails. */
+static void *let_go(void *unused)
+{
+    for (int i = 0; i < 10000 && !atomic_load(&go_on); i++)
+        poll(NULL, 0, 1);
+    atomic_store(&too_late, !atomic_exchange(&go_on, true));
+    return unused;
+}
+
+#if defined __linux__ && !defined __SANITIZE_THREAD__ /* which has a thread of its own */
+/* Has the thread parked? */
+static bool                       sleeps(long thread)
+{
+    char  path[64], text[128] = "";
+    FILE *f;
+    snprintf(path, sizeof path, "/proc/self/task/%ld/stat", thread);
+    f = fopen(path, "r");
+    if (!f)
+        return false;
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    return n > 0 && strstr(text, ") S");
+}
+
+/* Call hold() on all threads but this one; how many. */
+static int hold_others(void)
+{
+    DIR *all = opendir("/proc/self/task");
+    int  count = 0;
+    for (struct dirent *e; all && (e = readdir(all));) {
+        long thread = strtol(e->d_name, NULL, 10);
+        if (thread <= 0 || thread == syscall(SYS_gettid))
+            continue;
+        for (int i = 0; i < 10000 && !sleeps(thread); i++)
+            poll(NULL, 0, 1);
+        count += !syscall(SYS_tgkill, getpid(), thread, SIGTRAP);
+    }
+    if (all)
+        closedir(all);
+    for (int i = 0; i < 10000 && atomic_load(&held) < count; i++)
+        poll(NULL, 0, 1);
+    return count;
+}
+#else
+static int hold_others(void) { return 0; }
+#endif
+
+TEST(absent_workers_are_not_waited_for)
+{
+    int              before = wk_threads();
+    struct sigaction action = { .sa_handler = hold }, old;
+    pthread_t        watch;
+    if (getenv("WICK_EMULATED")) {
+        test_skip("qemu has threads of its own");
+        return;
+    }
+    wk_set_threads(3);
+    presence p = { 0 }, q = { 0 };
+    wk_team_run(3, be_present_and_meet, &p); /* now there are two workers */
+    sigaction(SIGTRAP, &action, &old);
+    int count = hold_others();
+    CHECK_INT(held, count);
+    if (count < 2)
+        test_skip("the threads of a process cannot be held here");
+    else if (!pthread_create(&watch, NULL, let_go, NULL)) {
+        wk_scope   scope = wk_mark();
+        atomic_int calls = 0;
+        wk_team_run(3, be_present, &q);
+        CHECK_INT(q.ran[0], 1);
+        wk_parallel(100, 1, count_calls, &calls);
+        CHECK_INT(calls, 100);
+        /* stages that come after one another: packing, then multiplying */
+        wk_tensor *x = wk_ones(600, 600), *y = wk_matmul(x, x);
+        CHECK(wk_item(wk_max(y)) == 600 && wk_item(wk_min(y)) == 600);
+        wk_sweep(scope);
+        atomic_store(&go_on, true);
+        pthread_join(watch, NULL);
+        CHECK_MSG(!atomic_load(&too_late), "a region waited for workers that were held");
+    }
+    atomic_store(&go_on, true);
+    sigaction(SIGTRAP, &old, NULL);
     wk_set_threads(before);
 }
 
