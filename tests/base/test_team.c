@@ -370,8 +370,9 @@ static void *let_go(void *unused)
 }
 
 #if defined __linux__ && !defined __SANITIZE_THREAD__ /* which has a thread of its own */
+
 /* Has the thread parked? */
-static bool                       sleeps(long thread)
+static bool sleeps(long thread)
 {
     char  path[64], text[128] = "";
     FILE *f;

@@ -119,16 +119,16 @@ typedef struct {
     const wk_gemm   *g;
     const wk_engine *e;
     int              sides;  /* Bs */
-    bool             packs;  /* B has to be packed beforehand ... */
-    bool             late;   /* ... or with all rows, when needed ... */
-    int64_t          parts;  /* ... by steps of so many panels */
+    bool             packs;  /* B is packed beforehand */
+    bool             late;   /* B is packed as it is needed, for all rows */
+    int64_t          parts;  /* panels of which a step is packed, or unpacked, together; or 0 */
     int64_t          kp, kc; /* k rounded up, and a step of it */
     int64_t          mb, nb; /* panels in a block ... */
     int64_t          mc, nc; /* ... and in a piece */
-    size_t           a_panel, b_panel, b_part;
+    size_t           a_panel, b_panel;
     char            *a, *b[2]; /* B twice: one is read, one is packed; sides after one another */
-    char            *sums;     /* of each thread, and behind them an unpacked part of B */
-    size_t           sums_size, part_at;
+    char            *sums;     /* of each thread, and behind them its parts of B */
+    size_t           sums_size, part_at, b_part;
     wk_stages        stages;
 } plan;
 
@@ -153,16 +153,13 @@ static void shape_work(plan *p, int threads)
     p->mb = divide_up(mt, divide_up(mt, room_a));
     p->nb = !p->packs ? nt : divide_up(nt, divide_up(nt, wk_max_i64(room_b, p->nc)));
     /* enough pieces for all threads to end at about the same time */
-    while (divide_up(p->mb, p->mc) * divide_up(p->nb, p->nc) < 4 * threads && p->mc * p->nc > 1) {
-        if ((p->late || p->nc * e->nr >= p->mc * e->mr) && p->nc > 1)
+    const int64_t least = p->late ? mt : 1; /* of mc */
+    while (divide_up(p->mb, p->mc) * divide_up(p->nb, p->nc) < 4 * threads &&
+           (p->mc > least || p->nc > 1))
+        if (p->nc > 1 && (p->mc <= least || p->nc * e->nr >= p->mc * e->mr))
             p->nc = divide_up(p->nc, 2);
-        else if (p->late)
-            break;
-        else if (p->mc > 1)
-            p->mc = divide_up(p->mc, 2);
         else
-            p->nc = divide_up(p->nc, 2);
-    }
+            p->mc = divide_up(p->mc, 2);
     p->sums_size = (size_t)(p->mc * p->nc * p->sides) * (size_t)(e->mr * e->nr) * sizeof(float);
     p->part_at = p->sums_size = (p->sums_size + ALIGN - 1) / ALIGN * ALIGN;
     p->parts = e->unpack ? 1 : !p->late ? 0 : in_rows(g) ? 1 : p->nc;
@@ -233,21 +230,6 @@ static void pack_parts(const plan *p, int64_t panel, int64_t count, int side, in
                        to + (size_t)j * p->b_part + done * step);
 }
 
-/* Fetch the share i of n of such a part of B, of one panel.  (Always inlined, as GCC leaves out
- * calls of a function that does nothing but fetch.) */
-INLINE void expect_part(const plan *p, int64_t panel, int side, int64_t at, int64_t i, int64_t n)
-{
-    const wk_gemm *g = p->g;
-    int64_t        j = panel * p->e->nr, cols = wk_min_i64(p->e->nr, g->n - j);
-    int64_t        k = wk_min_i64(p->kc, g->k - at);
-    wk_mat         b = wk_mat_at(g->b[side], j, at);
-    const int64_t  size = (int64_t)wk_dtypes[b.dtype].size;
-    int64_t        lines = (k * size + 63) / 64, count = lines * cols;
-    for (int64_t line = count * i / n; line < count * (i + 1) / n; line++)
-        __builtin_prefetch((const char *)b.data + line / lines * b.row * size + line % lines * 64,
-                           0, 2);
-}
-
 /* ---- Pieces ------------------------------------------------------------- */
 
 /* The panels that a piece is about: i .. i_end of A, j .. j_end of B; both counted from
@@ -279,6 +261,27 @@ static const char *panel_of_b(const plan *p, const piece *w, int64_t j, int side
     return w->b + (size_t)(side * p->nb + j) * p->b_panel + at * e->nr * e->b_size;
 }
 
+/* Fetch a share of the rows of B that are packed after step at of panel j: what row i of a piece's
+ * panels has to do with it.  (Always inlined, as GCC leaves out calls of a function that only
+ * fetches.) */
+INLINE void expect_part(const plan *p, const piece *w, int64_t j, int side, int64_t at, int64_t i)
+{
+    const wk_gemm *g = p->g;
+    if (++side == p->sides)
+        side = 0, j++;
+    if (j == w->j_end)
+        j = w->j, at += p->kc;
+    if (at >= g->k)
+        return;
+    int64_t       col = (w->b0 + j) * p->e->nr, k = wk_min_i64(p->kc, g->k - at);
+    wk_mat        b = wk_mat_at(g->b[side], col, at);
+    const int64_t size = (int64_t)wk_dtypes[b.dtype].size, n = w->i_end - w->i;
+    int64_t       lines = (k * size + 63) / 64, count = lines * wk_min_i64(p->e->nr, g->n - col);
+    for (int64_t line = count * i / n; line < count * (i + 1) / n; line++)
+        __builtin_prefetch((const char *)b.data + line / lines * b.row * size + line % lines * 64,
+                           0, 2);
+}
+
 /* Fetch where results will go, while they are still computed. */
 INLINE void expect(const wk_gemm *g, int64_t i, int64_t j, int rows, int cols)
 {
@@ -302,9 +305,6 @@ static void compute(const plan *p, const piece *w)
                 wk_gemm_tile t = { .k = wk_min_i64(p->kc, p->kp - at),
                                    .cols = (int)wk_min_i64(e->nr, g->n - col),
                                    .add = at > 0 };
-                bool         last_side = side == p->sides - 1, last_j = j == w->j_end - 1;
-                int64_t      then_j = w->b0 + (!last_side ? j : !last_j ? j + 1 : w->j);
-                int64_t      then = at + (last_side && last_j ? p->kc : 0);
                 t.b = panel_of_b(p, w, j, side, at, t.k, &t.group);
                 for (int64_t i = w->i; i < w->i_end; i++) {
                     int64_t row = (w->a0 + i) * e->mr;
@@ -317,8 +317,8 @@ static void compute(const plan *p, const piece *w)
                     t.ldc = in_place ? g->out.row : e->nr;
                     if (at + p->kc >= p->kp)
                         expect(g, row, col, t.rows, t.cols);
-                    if (p->late && p->parts == 1 && then < g->k)
-                        expect_part(p, then_j, last_side ? 0 : side + 1, then, i - w->i, mt);
+                    if (p->late && in_rows(g))
+                        expect_part(p, w, j, side, at, i - w->i);
                     e->kernel(&t);
                     if (!in_place && at + p->kc >= p->kp && side == p->sides - 1)
                         WK_ISA(gemm_finish)
